@@ -1,0 +1,8 @@
+//! The meaning of Wharf: who is in which channel, what was said there, and what one client may do.
+//!
+//! No sockets, no runtime, no clock: time and randomness come in as arguments.
+#![forbid(unsafe_code)]
+
+pub mod broker;
+pub mod namespace;
+pub mod time;

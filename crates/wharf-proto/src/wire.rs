@@ -1,0 +1,164 @@
+//! A *wire* is a dialect in a framing: what decides the bytes of a publication. Every member on the same wire
+//! gets the same bytes, so a publication is encoded at most once for each wire.
+
+use bytes::BytesMut;
+
+use crate::{
+    Disconnect, PeerError, dialect, framing,
+    message::{Broadcast, Command, Push, Reply},
+};
+
+/// Whether a message is text (valid UTF-8) or binary; WebSocket tells the two apart on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum MessageKind {
+    Text,
+    Binary,
+}
+
+/// A message cannot be said in this dialect (binary data to a client that reads only JSON). The connection is
+/// closed with [`Disconnect::INAPPROPRIATE_PROTOCOL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("binary data cannot be said in this dialect")]
+pub struct Inexpressible;
+
+/// What a message means. Two halves: a connection-free encoder for broadcasts, so that one encoding serves
+/// every member, and a [`Conversation`] for all the rest.
+pub trait Dialect: Send + Sync + 'static {
+    /// The name in logs, metrics and configuration.
+    fn name(&self) -> &'static str;
+    /// Starts the conversation of one connection.
+    fn open(&self) -> Box<dyn Conversation>;
+    /// Appends one message that says `broadcast` to any member.
+    fn encode_broadcast(&self, broadcast: &Broadcast, out: &mut BytesMut) -> Result<MessageKind, Inexpressible>;
+}
+
+/// What the server says to one connection alone.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub enum Event<'a> {
+    Reply(&'a Reply),
+    Push(&'a Push),
+}
+
+/// What encoding an [`Event`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoded {
+    /// One message was appended.
+    Message(MessageKind),
+    /// The dialect has no words for this event, and the client does not miss it; nothing was appended.
+    Nothing,
+    /// The dialect says this by ending the connection (a failed connect on a one-way endpoint).
+    Disconnect(u16),
+}
+
+/// One connection's half of a dialect. Holds no memory where the dialect needs no state.
+pub trait Conversation: Send + 'static {
+    /// Reads one whole message and appends the commands in it, in order. On an error the commands before the
+    /// broken one have been appended and are to be carried out.
+    fn decode(&mut self, message: &[u8], commands: &mut Vec<Command>) -> Result<(), PeerError>;
+    /// Appends one message that says `event`.
+    fn encode(&mut self, event: Event<'_>, out: &mut BytesMut) -> Result<Encoded, Inexpressible>;
+    /// False where each broadcast must be encoded for this connection alone, by [`Conversation::encode`].
+    fn shares_broadcasts(&self) -> bool {
+        true
+    }
+}
+
+/// Where a message ends. Stateless; a connection's reading state is in its [`Deframer`].
+pub trait Framing: Send + Sync + 'static {
+    /// The name in logs, metrics and configuration.
+    fn name(&self) -> &'static str;
+    /// Appends `message`, framed.
+    fn frame(&self, kind: MessageKind, message: &[u8], out: &mut BytesMut);
+    /// The reading side, for messages of at most `limits.message_bytes`.
+    fn deframer(&self, limits: DeframeLimits) -> Box<dyn Deframer>;
+    /// Whether the framing itself tells the peer the code and reason of its end (as WebSocket does), so that
+    /// the dialect need not.
+    fn carries_disconnect(&self) -> bool {
+        false
+    }
+    /// Appends what ends the stream cleanly: a close frame, a last chunk, or nothing.
+    fn end(&self, disconnect: &Disconnect, out: &mut BytesMut) {
+        let _ = (disconnect, out);
+    }
+    /// Appends the framing's own ping; nothing where it has none.
+    fn ping(&self, out: &mut BytesMut) {
+        let _ = out;
+    }
+    /// Appends the framing's own answer to a ping that carried `payload`.
+    fn pong(&self, payload: &[u8], out: &mut BytesMut) {
+        let _ = (payload, out);
+    }
+}
+
+/// The bounds of a deframer.
+#[derive(Debug, Clone, Copy)]
+pub struct DeframeLimits {
+    /// The longest message, in bytes, after all its fragments are joined.
+    pub message_bytes: usize,
+    /// The most fragments of one message.
+    pub fragments: u32,
+}
+
+impl Default for DeframeLimits {
+    /// LIMITS.md: `message_bytes`, `fragments_per_message`.
+    fn default() -> Self {
+        Self { message_bytes: 65_536, fragments: 1_024 }
+    }
+}
+
+/// What a deframer found.
+#[derive(Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Incoming<'a> {
+    /// One whole message.
+    Message(MessageKind, &'a [u8]),
+    /// Answer with [`Framing::pong`].
+    Ping(&'a [u8]),
+    Pong(&'a [u8]),
+    /// The peer ends the stream. No further bytes are looked at. `None`: without a code.
+    Close(Option<u16>, &'a str),
+}
+
+/// Cuts one connection's bytes into messages. Feeding the same bytes in any pieces gives the same messages.
+pub trait Deframer: Send + 'static {
+    /// Takes all of `input` (which may be changed in place, for unmasking) and calls `sink` for each thing
+    /// found, in order. After an error the stream cannot be read further. Keeps at most
+    /// `DeframeLimits::message_bytes` and a header; holds no buffer between messages.
+    fn feed(&mut self, input: &mut [u8], sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), PeerError>;
+    /// Bytes held of a message that is not whole yet.
+    fn held_bytes(&self) -> usize;
+}
+
+/// A dialect in a framing, interned: an index into the product of the two registries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WireId(u8);
+
+impl WireId {
+    /// Names the pair of a dialect and a framing. Both must stand in their registries; a test holds that they
+    /// do for every wire that a listener can choose.
+    pub fn new(dialect: dialect::DialectId, framing: framing::FramingId) -> Self {
+        Self(dialect as u8 * framing::ALL.len() as u8 + framing as u8)
+    }
+
+    /// How many wires there can be.
+    pub fn count() -> usize {
+        dialect::ALL.len() * framing::ALL.len()
+    }
+
+    /// A dense index below [`WireId::count`].
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// What messages mean on this wire.
+    pub fn dialect(self) -> &'static dyn Dialect {
+        dialect::ALL[self.index() / framing::ALL.len()]
+    }
+
+    /// Where messages end on this wire.
+    pub fn framing(self) -> &'static dyn Framing {
+        framing::ALL[self.index() % framing::ALL.len()]
+    }
+}
