@@ -233,7 +233,8 @@ pub struct Command {
 }
 
 /// The kinds of [`Command`]. Channel names are as the client sent them; the session checks them, since a bad
-/// name is answered with an error, not with the end of the connection.
+/// name is answered with an error, not with the end of the connection. Data that the client left out has no
+/// bytes (an explicit `null` is the JSON text `null`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Request {
@@ -248,6 +249,8 @@ pub enum Request {
     Send { data: Data },
     Refresh { token: Box<str> },
     SubRefresh { channel: Box<str>, token: Box<str> },
+    /// Asks for something that Wharf does not offer (Centrifuge publish `type`, track): answered with error 108.
+    Unsupported,
     /// The answer to a ping.
     Pong,
 }

@@ -29,8 +29,8 @@ pub trait Dialect: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// Starts the conversation of one connection.
     fn open(&self) -> Box<dyn Conversation>;
-    /// Appends one message that says `broadcast` to any member.
-    fn encode_broadcast(&self, broadcast: &Broadcast, out: &mut BytesMut) -> Result<MessageKind, Inexpressible>;
+    /// Appends one message that says `broadcast` to any member; nothing where the dialect has no words for it.
+    fn encode_broadcast(&self, broadcast: &Broadcast, out: &mut BytesMut) -> Result<Encoded, Inexpressible>;
 }
 
 /// What the server says to one connection alone.
@@ -57,7 +57,7 @@ pub trait Conversation: Send + 'static {
     /// Reads one whole message and appends the commands in it, in order. On an error the commands before the
     /// broken one have been appended and are to be carried out.
     fn decode(&mut self, message: &[u8], commands: &mut Vec<Command>) -> Result<(), PeerError>;
-    /// Appends one message that says `event`.
+    /// Appends one message that says `event`. On an error `out` is as it was.
     fn encode(&mut self, event: Event<'_>, out: &mut BytesMut) -> Result<Encoded, Inexpressible>;
     /// False where each broadcast must be encoded for this connection alone, by [`Conversation::encode`].
     fn shares_broadcasts(&self) -> bool {
