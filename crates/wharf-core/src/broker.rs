@@ -8,7 +8,9 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use rand_core::Rng;
-use wharf_proto::message::{Channel, ClientId, ClientInfo, Data, Epoch, Position, PresenceStats, Publication, Tags};
+use wharf_proto::message::{
+    Channel, ClientId, ClientInfo, Data, Epoch, Position, PresenceStats, Publication, Tags,
+};
 
 use crate::time::Millis;
 

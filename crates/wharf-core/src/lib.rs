@@ -4,5 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+mod channel_map;
+pub mod hub;
 pub mod namespace;
 pub mod time;
