@@ -1,1 +1,61 @@
-fn main() {}
+//! The project's own tasks, so that nobody needs to remember a command line:
+//!
+//! ```text
+//! cargo xtask test                        install what the tests need, run everything, sum it up
+//! cargo xtask tidy                        what the architecture forbids and a compiler cannot see
+//! cargo xtask fuzz [TARGET] [SECONDS]     fuzz one target or all, long by default
+//! cargo xtask dist                        a release build, and a check of its size
+//! cargo xtask lean                        how long a release build takes from nothing
+//! ```
+#![forbid(unsafe_code)]
+
+mod count;
+mod dist;
+mod fuzz;
+mod judges;
+mod packages;
+mod process;
+mod stage;
+mod test;
+mod tidy;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "usage: cargo xtask test | tidy | fuzz [TARGET] [SECONDS] | dist | lean";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Carries out one task; false where it ran and found something wrong, which it has told already.
+fn run(words: &[&str]) -> Result<bool> {
+    let root = project_root();
+    match words {
+        ["test"] => test::run(&root),
+        ["tidy"] => tidy::run(&root),
+        ["fuzz", rest @ ..] => fuzz::run_long(&root, rest),
+        ["dist"] => dist::run(&root),
+        ["lean"] => dist::run_lean(&root),
+        _ => bail!(USAGE),
+    }
+}
+
+/// The folder of the workspace.
+fn project_root() -> PathBuf {
+    // The manifest of this crate lies one folder below the workspace's.
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
