@@ -1,16 +1,95 @@
 //! The WebSocket codec (RFC 6455), sans-IO, for both roles.
+//!
+//! It is told bytes and says what they mean; it is told what to say and gives bytes. It knows no socket, runtime
+//! or clock, spawns nothing and has no randomness of its own: a client hands in its key and masks.
+//!
+//! | to | use |
+//! |---|---|
+//! | answer a client's handshake | [`handshake::accept`], which is given a parsed request head |
+//! | begin a handshake as client | [`handshake::ClientRequest`] |
+//! | read | [`WebsocketDeframer`]: joins fragments, takes masks off, checks every rule; zero copy for whole messages |
+//! | write | [`write_frame`], [`write_close`]; [`write_header`] for a payload that goes out from where it lies |
+//!
+//! A server's frames carry no mask, so the same bytes serve every receiver: encode once, share the buffer.
+//!
+//! The peer's faults are [`FrameError`], one variant a rule, each with its clause and close code. Memory is bounded
+//! by [`DeframeLimits`](crate::wire::DeframeLimits) and taken as bytes come, never by a length that was only
+//! declared; a connection that waits holds a deframer of at most 48 bytes.
+//!
+//! Left out: the reaction to a ping or close (the driver knows whether it may still write), fragmenting what is
+//! written (a message is whole in memory by then), and compression, for which RSV1 can be allowed.
+//!
+//! # Example
+//!
+//! A server that says back what it hears:
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use wharf_proto::websocket::{Opcode, Role, WebsocketDeframer, WebsocketEvent, write_close, write_frame};
+//! use wharf_proto::wire::{DeframeLimits, MessageKind};
+//!
+//! /// Takes what a socket read, and leaves in `answer` what it is to write. False: close after writing.
+//! fn echo(deframer: &mut WebsocketDeframer, input: &mut [u8], answer: &mut BytesMut) -> bool {
+//!     let result = deframer.feed(input, &mut |event| match event {
+//!         WebsocketEvent::Message { kind, payload, .. } => {
+//!             let opcode = match kind {
+//!                 MessageKind::Text => Opcode::Text,
+//!                 MessageKind::Binary => Opcode::Binary,
+//!             };
+//!             write_frame(answer, opcode, payload, None);
+//!         }
+//!         WebsocketEvent::Ping(payload) => write_frame(answer, Opcode::Pong, payload, None),
+//!         WebsocketEvent::Pong(_) => {}
+//!         WebsocketEvent::Close { code, .. } => write_close(answer, code, "", None),
+//!     });
+//!     if let Err(error) = result {
+//!         let code = wharf_proto::websocket::CloseCode::new(error.close_code());
+//!         write_close(answer, code, &error.to_string(), None);
+//!     }
+//!     !deframer.has_ended()
+//! }
+//!
+//! let mut deframer = WebsocketDeframer::new(Role::Server, DeframeLimits::default());
+//! let mut answer = BytesMut::new();
+//!
+//! // A client masks, with four random bytes for each frame.
+//! let mut from_client = BytesMut::new();
+//! write_frame(&mut from_client, Opcode::Text, b"ahoy", Some([1, 2, 3, 4]));
+//! let (one, other) = from_client.split_at_mut(3); // However the bytes come.
+//! assert!(echo(&mut deframer, one, &mut answer));
+//! assert!(answer.is_empty());
+//! assert!(echo(&mut deframer, other, &mut answer));
+//! assert_eq!(answer[..], *b"\x81\x04ahoy");
+//!
+//! // A frame without a mask breaks a rule, and the answer names it.
+//! answer.clear();
+//! assert!(!echo(&mut deframer, &mut *b"\x81\x04ahoy".to_vec(), &mut answer));
+//! assert_eq!(answer[4..], *b"a client frame must be masked");
+//! assert_eq!(answer[2..4], 1002_u16.to_be_bytes());
+//! ```
 
-/// A rule of RFC 6455 that the peer broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum FrameError {
-    /// RFC 6455 section 5.1.
-    #[error("a client frame must be masked")]
-    Unmasked,
-}
+mod close;
+mod deframer;
+mod error;
+mod frame;
+pub mod handshake;
+mod mask;
+mod utf8;
 
-impl FrameError {
-    /// The close code that says it (RFC 6455 section 7.4.1).
-    pub fn close_code(self) -> u16 {
-        1002
-    }
+pub use close::{CloseCode, parse_close, write_close};
+pub use deframer::{WebsocketDeframer, WebsocketEvent};
+pub use error::FrameError;
+pub use frame::{
+    FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, ReservedBits, write_frame, write_header,
+};
+pub use mask::apply_mask;
+pub use utf8::{InvalidUtf8, Utf8Stream};
+
+/// Which side of the connection this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Reads masked frames, writes unmasked ones.
+    Server,
+    /// Reads unmasked frames, writes masked ones.
+    Client,
 }

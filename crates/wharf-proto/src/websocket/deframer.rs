@@ -1,0 +1,353 @@
+//! Cuts a stream of bytes into messages: joins fragments, takes masks off, checks text, and holds every rule that
+//! spans frames (RFC 6455 sections 5.4, 5.5 and 8.1). The rules of a single header are in [`super::frame`].
+//!
+//! What it does not know: who reads the bytes, what answers a ping, and when the connection is closed.
+
+use std::mem;
+
+use super::{
+    CloseCode, FrameError, FrameHeader, MAX_HEADER_BYTES, Opcode, ReservedBits, Role, Utf8Stream, apply_mask,
+    parse_close,
+};
+use crate::wire::{DeframeLimits, MessageKind};
+
+/// What a deframer found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebsocketEvent<'a> {
+    /// One whole message.
+    Message {
+        /// Text or binary. The payload of text is valid UTF-8, unless `rsv1` is set.
+        kind: MessageKind,
+        /// The message, its fragments joined and its mask taken off.
+        payload: &'a [u8],
+        /// The extension's mark. Never set unless [`WebsocketDeframer::allow_rsv1`] allowed it; then the payload
+        /// is the extension's to read, and to check.
+        rsv1: bool,
+    },
+    /// Answer with a pong that carries the same payload, of at most 125 bytes (RFC 6455 section 5.5.3).
+    Ping(&'a [u8]),
+    /// The answer to a ping, or an unasked sign of life.
+    Pong(&'a [u8]),
+    /// The peer closes. Answer with a close frame, unless one was sent already (RFC 6455 section 5.5.1). Nothing
+    /// that follows is looked at.
+    Close {
+        /// Why, for programs; a close frame may come without.
+        code: Option<CloseCode>,
+        /// Why, for people.
+        reason: &'a str,
+    },
+}
+
+/// Cuts one connection's bytes into messages. Feeding the same bytes in any pieces gives the same events and the
+/// same error.
+///
+/// A message that lies whole in the input is handed out where it lies. Memory is taken only for a message whose
+/// end has not come, only as its bytes come (a declared length takes none), at most twice what came and never
+/// more than the limit; and is given back with the message's end. Between messages a deframer is a few words.
+#[derive(Debug)]
+pub struct WebsocketDeframer {
+    limits: DeframeLimits,
+    role: Role,
+    reserved: ReservedBits,
+    /// A close frame came, or a rule was broken: nothing more is looked at.
+    ended: bool,
+    partial: Option<Box<Partial>>,
+}
+
+/// What has come of a message, or of a frame, whose end has not.
+#[derive(Debug, Default)]
+struct Partial {
+    /// The beginning of a header that is not whole.
+    header: [u8; MAX_HEADER_BYTES],
+    header_len: u8,
+    /// The frame whose payload is being read, and how much of it has come.
+    frame: Option<(FrameHeader, u64)>,
+    /// What the first frame said of the message being read.
+    opening: Option<Opening>,
+    /// How many frames of the message have begun.
+    fragments: u32,
+    utf8: Utf8Stream,
+    message: Vec<u8>,
+    /// The payload of a control frame that is not whole. It may come between the fragments of a message.
+    control: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    kind: MessageKind,
+    rsv1: bool,
+}
+
+impl WebsocketDeframer {
+    /// The reading side of one who plays `role`: a server refuses frames that are not masked, a client those
+    /// that are.
+    pub fn new(role: Role, limits: DeframeLimits) -> Self {
+        Self { limits, role, reserved: ReservedBits::Forbidden, ended: false, partial: None }
+    }
+
+    /// Lets the peer mark messages by RSV1, as permessage-deflate does once both sides agreed on it (RFC 7692).
+    /// The limits then hold for the bytes on the wire; whoever inflates bounds what comes out.
+    pub fn allow_rsv1(mut self) -> Self {
+        self.reserved = ReservedBits::Rsv1;
+        self
+    }
+
+    /// Takes all of `input`, changing it in place, and calls `sink` for each thing found, in order.
+    ///
+    /// After an error, or after [`WebsocketEvent::Close`], the stream is at its end: what follows is ignored.
+    pub fn feed(
+        &mut self,
+        input: &mut [u8],
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<(), FrameError> {
+        let mut rest = input;
+        while !self.ended && !rest.is_empty() {
+            let result = match self.partial.as_ref().and_then(|partial| partial.frame) {
+                Some((header, received)) => self.continue_frame(header, received, rest, sink),
+                None => self.begin_frame(rest, sink),
+            };
+            match result {
+                Ok(taken) => rest = &mut mem::take(&mut rest)[taken..],
+                Err(error) => {
+                    self.end();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a close frame came or a rule was broken, so that nothing more is looked at.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Bytes held of a message that is not whole yet: its payload so far, or a header that is not whole.
+    pub fn held_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            usize::from(partial.header_len) + partial.message.len() + partial.control.len()
+        })
+    }
+
+    /// Memory taken beyond the deframer itself, in bytes: none between messages, and never more than
+    /// [`DeframeLimits::message_bytes`] and [`Self::OVERHEAD_BYTES`].
+    pub fn memory_bytes(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            size_of::<Partial>() + partial.message.capacity() + partial.control.capacity()
+        })
+    }
+
+    /// The most memory that a partial message takes beside its payload: what is known about it, and a control
+    /// frame in its middle.
+    pub const OVERHEAD_BYTES: usize = size_of::<Partial>() + super::MAX_CONTROL_BYTES;
+
+    /// Reads a header, and the payload too if it lies whole in `input`. Returns how much was taken.
+    fn begin_frame(
+        &mut self,
+        input: &mut [u8],
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<usize, FrameError> {
+        let Some((header, taken)) = self.read_header(input)? else { return Ok(input.len()) };
+        let within_message = self.check_against_message(&header)?;
+        let is_whole = header.opcode.is_control() || header.fin && !within_message;
+        let payload = usize::try_from(header.payload_len).ok().filter(|_| is_whole);
+        let Some(payload) = payload.and_then(|len| input[taken..].get_mut(..len)) else {
+            let partial = self.partial.get_or_insert_default();
+            if let Some(opening) = Opening::of(&header) {
+                partial.opening = Some(opening);
+            }
+            partial.fragments += u32::from(!header.opcode.is_control());
+            partial.frame = Some((header, 0));
+            // An empty payload is whole already, and no byte of it will come to continue with.
+            return match header.payload_len {
+                0 => self.end_frame(header, sink).map(|()| taken),
+                _ => Ok(taken),
+            };
+        };
+        let taken = taken + payload.len();
+        if let Some(key) = header.mask {
+            apply_mask(payload, key, 0);
+        }
+        match Opening::of(&header) {
+            Some(opening) => {
+                if opening.is_checked_text() {
+                    simdutf8::basic::from_utf8(payload).map_err(|_| FrameError::InvalidUtf8)?;
+                }
+                sink(opening.event(payload));
+            }
+            None => self.deliver_control(header.opcode, payload, sink)?,
+        }
+        Ok(taken)
+    }
+
+    /// Finds a header in what was kept and `input`. Returns it and how much of `input` it took; keeps `input`
+    /// and returns nothing if the header is not whole.
+    fn read_header(&mut self, input: &[u8]) -> Result<Option<(FrameHeader, usize)>, FrameError> {
+        let kept = self.partial.as_ref().map_or(0, |partial| usize::from(partial.header_len));
+        if kept == 0 {
+            let found = FrameHeader::parse(input, self.role, self.reserved)?;
+            if found.is_none() {
+                let partial = self.partial.get_or_insert_default();
+                partial.header[..input.len()].copy_from_slice(input); // A header this long would be whole.
+                partial.header_len = input.len() as u8;
+            }
+            return Ok(found);
+        }
+        let Some(partial) = &mut self.partial else { return Ok(None) }; // It holds the kept bytes.
+        let added = input.len().min(MAX_HEADER_BYTES - kept);
+        partial.header[kept..kept + added].copy_from_slice(&input[..added]);
+        match FrameHeader::parse(&partial.header[..kept + added], self.role, self.reserved)? {
+            Some((header, header_len)) => {
+                partial.header_len = 0;
+                if partial.opening.is_none() {
+                    self.partial = None;
+                }
+                Ok(Some((header, header_len - kept)))
+            }
+            None => {
+                partial.header_len = (kept + added) as u8;
+                Ok(None)
+            }
+        }
+    }
+
+    /// The rules that a frame can break only by its place in the stream. Says whether a message is being read.
+    fn check_against_message(&self, header: &FrameHeader) -> Result<bool, FrameError> {
+        let message = self.partial.as_ref().filter(|partial| partial.opening.is_some());
+        if header.opcode.is_control() {
+            return Ok(message.is_some());
+        }
+        let (so_far, fragments) = match (message, header.opcode) {
+            // RFC 6455 section 5.4: the first frame has an opcode, those that follow are continuations.
+            (None, Opcode::Continuation) => return Err(FrameError::StrayContinuation),
+            (None, _) => (0, 0),
+            (Some(message), Opcode::Continuation) => (message.message.len() as u64, message.fragments),
+            (Some(_), _) => return Err(FrameError::Interleaved),
+        };
+        if so_far.saturating_add(header.payload_len) > self.limits.message_bytes as u64 {
+            return Err(FrameError::MessageTooLong { limit: self.limits.message_bytes });
+        }
+        if fragments >= self.limits.fragments.max(1) {
+            return Err(FrameError::TooManyFragments { limit: self.limits.fragments.max(1) });
+        }
+        Ok(message.is_some())
+    }
+
+    /// Keeps what has come of the payload of `header`'s frame. Returns how much was taken.
+    fn continue_frame(
+        &mut self,
+        header: FrameHeader,
+        received: u64,
+        input: &mut [u8],
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<usize, FrameError> {
+        let Some(partial) = &mut self.partial else { return Ok(input.len()) }; // It holds the frame.
+        let missing = header.payload_len - received;
+        let taken = usize::try_from(missing).map_or(input.len(), |missing| missing.min(input.len()));
+        let piece = &mut input[..taken];
+        if let Some(key) = header.mask {
+            apply_mask(piece, key, (received % 4) as usize);
+        }
+        if header.opcode.is_control() {
+            grow(&mut partial.control, piece, header.payload_len as usize); // At most 125.
+        } else {
+            if partial.opening.is_some_and(Opening::is_checked_text) {
+                partial.utf8.feed(piece).map_err(|_| FrameError::InvalidUtf8)?;
+            }
+            // The last frame's end is the message's: no more will be needed. It is within the limit already.
+            let most = match header.fin {
+                true => partial.message.len().saturating_add(missing as usize),
+                false => self.limits.message_bytes,
+            };
+            grow(&mut partial.message, piece, most);
+        }
+        partial.frame = Some((header, received + taken as u64));
+        if taken as u64 == missing {
+            self.end_frame(header, sink)?;
+        }
+        Ok(taken)
+    }
+
+    /// The payload of a frame has come: hands out what is whole now.
+    fn end_frame(
+        &mut self,
+        header: FrameHeader,
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<(), FrameError> {
+        let Some(mut partial) = self.partial.take() else { return Ok(()) }; // It holds the frame.
+        partial.frame = None;
+        if header.opcode.is_control() {
+            let control = mem::take(&mut partial.control);
+            self.partial = partial.opening.is_some().then_some(partial);
+            return self.deliver_control(header.opcode, &control, sink);
+        }
+        match partial.opening {
+            Some(opening) if header.fin => {
+                if opening.is_checked_text() {
+                    partial.utf8.finish().map_err(|_| FrameError::InvalidUtf8)?;
+                }
+                sink(opening.event(&partial.message));
+            }
+            _ => self.partial = Some(partial),
+        }
+        Ok(())
+    }
+
+    fn deliver_control(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<(), FrameError> {
+        match opcode {
+            Opcode::Ping => sink(WebsocketEvent::Ping(payload)),
+            Opcode::Pong => sink(WebsocketEvent::Pong(payload)),
+            Opcode::Close => {
+                let (code, reason) = parse_close(payload)?;
+                self.end();
+                sink(WebsocketEvent::Close { code, reason });
+            }
+            Opcode::Continuation | Opcode::Text | Opcode::Binary => {} // Data is not delivered here.
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.ended = true;
+        self.partial = None;
+    }
+}
+
+impl Opening {
+    /// What the header says of a message that it begins.
+    fn of(header: &FrameHeader) -> Option<Self> {
+        let kind = match header.opcode {
+            Opcode::Text => MessageKind::Text,
+            Opcode::Binary => MessageKind::Binary,
+            _ => return None,
+        };
+        Some(Self { kind, rsv1: header.rsv1 })
+    }
+
+    /// The bytes on the wire are the text itself, and not an extension's encoding of it.
+    fn is_checked_text(self) -> bool {
+        self.kind == MessageKind::Text && !self.rsv1
+    }
+
+    fn event(self, payload: &[u8]) -> WebsocketEvent<'_> {
+        WebsocketEvent::Message { kind: self.kind, payload, rsv1: self.rsv1 }
+    }
+}
+
+/// Appends `piece`. Memory doubles as bytes come, but not past `most`, the length that can be reached.
+fn grow(buffer: &mut Vec<u8>, piece: &[u8], most: usize) {
+    let needed = buffer.len() + piece.len();
+    if needed > buffer.capacity() {
+        let target = needed.max(most.min(buffer.capacity() * 2));
+        buffer.reserve_exact(target - buffer.len());
+    }
+    buffer.extend_from_slice(piece);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! The client's half of the handshake (RFC 6455 section 4.1): what is asked, and what the answer must hold.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::BytesMut;
+use memchr::memmem;
+
+use super::{AcceptKey, Single, VERSION, lists, token, trim};
+
+/// The longest head of an answer, in bytes. LIMITS.md: `answer_head_bytes`.
+pub const MAX_ANSWER_HEAD_BYTES: usize = 16_384;
+
+/// The most headers of an answer. LIMITS.md: `answer_headers`.
+pub const MAX_ANSWER_HEADERS: usize = 64;
+
+/// A request for a WebSocket. [`write`](Self::write) it, then [`check`](Self::check) what comes back.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientRequest<'a> {
+    /// The server's name, and its port unless it is the scheme's own.
+    pub host: &'a str,
+    /// Path and query; begins with `/`.
+    pub target: &'a str,
+    /// 16 random bytes, new for each request.
+    pub key: [u8; 16],
+    /// The subprotocols that the client speaks, the best first.
+    pub subprotocols: &'a [&'a str],
+    /// Further headers, such as `Origin` and `Authorization`.
+    pub headers: &'a [(&'a str, &'a str)],
+}
+
+/// A request that cannot be written: what it holds would change the meaning of the head around it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRequest {
+    /// The host is empty or holds white space, control or non-ASCII characters.
+    #[error("the host {0:?} must be printable ASCII without spaces")]
+    Host(Box<str>),
+    /// The target does not begin with `/`, or holds white space, control or non-ASCII characters.
+    #[error("the target {0:?} must begin with '/' and be printable ASCII without spaces; encode others by %")]
+    Target(Box<str>),
+    /// A subprotocol is not a token, or is offered twice.
+    #[error("the subprotocol {0:?} must be an ASCII token, and offered once")]
+    Subprotocol(Box<str>),
+    /// A header's name is not a token, or the handshake writes this header itself.
+    #[error("the header {0:?} cannot be set: its name is not a token, or belongs to the handshake")]
+    HeaderName(Box<str>),
+    /// A header's value holds a line end or another control character.
+    #[error("the value of the header {0:?} must not hold control characters")]
+    HeaderValue(Box<str>),
+}
+
+/// The server's yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// How long the head is, in bytes: what follows it is frames.
+    pub head_bytes: usize,
+    /// The subprotocol that the server chose of those offered, if any.
+    pub subprotocol: Option<&'a str>,
+}
+
+/// An answer that does not open a WebSocket. Close the connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// No head ended within [`MAX_ANSWER_HEAD_BYTES`].
+    #[error("the head of the answer is longer than {MAX_ANSWER_HEAD_BYTES} bytes")]
+    TooLong,
+    /// The head is not that of an HTTP/1.1 answer, or has more than [`MAX_ANSWER_HEADERS`] headers.
+    #[error(
+        "the answer is not an HTTP/1.1 answer of at most {MAX_ANSWER_HEADERS} headers; is this a web server?"
+    )]
+    Malformed,
+    /// RFC 6455 section 4.1, answer's item 1: any status but 101 is an ordinary HTTP answer.
+    #[error("the server answered with status {0} and not with 101; is this the address of a WebSocket?")]
+    Status(u16),
+    /// Item 2.
+    #[error("the answer lacks the header Upgrade: websocket")]
+    NoUpgrade,
+    /// Item 3.
+    #[error("the answer lacks the header Connection: Upgrade")]
+    NoConnectionUpgrade,
+    /// Item 4.
+    #[error("the header Sec-WebSocket-Accept does not answer this request; a cache may have")]
+    AcceptKey,
+    /// Item 5.
+    #[error("the server chose an extension, and none was offered")]
+    Extension,
+    /// Item 6.
+    #[error("the server chose a subprotocol that was not offered")]
+    Subprotocol,
+}
+
+impl<'a> ClientRequest<'a> {
+    /// Appends the head of the request, or nothing if it cannot be written.
+    pub fn write(&self, out: &mut BytesMut) -> Result<(), InvalidRequest> {
+        self.validate()?;
+        let mut key = [0; 24];
+        // Base64 of 16 bytes is 24 bytes, so this cannot fail, and fills all of them.
+        let _ = BASE64_STANDARD.encode_slice(self.key, &mut key);
+        put(out, &[b"GET ", self.target.as_bytes(), b" HTTP/1.1\r\nHost: ", self.host.as_bytes()]);
+        put(out, &[b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: "]);
+        put(out, &[VERSION.as_bytes(), b"\r\nSec-WebSocket-Key: ", &key, b"\r\n"]);
+        if !self.subprotocols.is_empty() {
+            put(out, &[b"Sec-WebSocket-Protocol: ", self.subprotocols.join(", ").as_bytes(), b"\r\n"]);
+        }
+        for (name, value) in self.headers {
+            put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+        put(out, &[b"\r\n"]);
+        Ok(())
+    }
+
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        let is_graphic = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_graphic(self.host) {
+            return Err(InvalidRequest::Host(self.host.into()));
+        }
+        if !is_graphic(self.target) || !self.target.starts_with('/') {
+            return Err(InvalidRequest::Target(self.target.into()));
+        }
+        for (at, name) in self.subprotocols.iter().enumerate() {
+            // RFC 6455 section 4.1, item 10: the elements are tokens, each unique.
+            if token(name.as_bytes()).is_none() || self.subprotocols[..at].contains(name) {
+                return Err(InvalidRequest::Subprotocol((*name).into()));
+            }
+        }
+        for (name, value) in self.headers {
+            if token(name.as_bytes()).is_none() || is_handshake_header(name) {
+                return Err(InvalidRequest::HeaderName((*name).into()));
+            }
+            if value.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t') {
+                return Err(InvalidRequest::HeaderValue((*name).into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at all that came so far. `None`: the head is not whole, call again with more bytes after the same
+    /// ones; by [`MAX_ANSWER_HEAD_BYTES`] it has said yes or no.
+    pub fn check(&self, received: &[u8]) -> Result<Option<Answer<'a>>, AnswerError> {
+        let window = &received[..received.len().min(MAX_ANSWER_HEAD_BYTES)];
+        let Some(end) = memmem::find(window, b"\r\n\r\n") else {
+            return if received.len() < MAX_ANSWER_HEAD_BYTES { Ok(None) } else { Err(AnswerError::TooLong) };
+        };
+        let head_bytes = end + 4;
+        let mut headers = [httparse::EMPTY_HEADER; MAX_ANSWER_HEADERS];
+        let mut answer = httparse::Response::new(&mut headers);
+        // A parser that finds the end elsewhere (it takes a bare LF for a line end) is not believed.
+        if answer.parse(&window[..head_bytes]) != Ok(httparse::Status::Complete(head_bytes)) {
+            return Err(AnswerError::Malformed);
+        }
+        match (answer.version, answer.code) {
+            (Some(1), Some(101)) => {}
+            (_, Some(101)) | (_, None) => return Err(AnswerError::Malformed),
+            (_, Some(status)) => return Err(AnswerError::Status(status)),
+        }
+        let subprotocol = self.check_headers(answer.headers)?;
+        Ok(Some(Answer { head_bytes, subprotocol }))
+    }
+
+    /// RFC 6455 section 4.1, what the client checks of the answer, items 2 to 6. Returns the subprotocol.
+    fn check_headers(&self, headers: &[httparse::Header<'_>]) -> Result<Option<&'a str>, AnswerError> {
+        let (mut upgrade, mut accept, mut subprotocol) = (Single::Absent, Single::Absent, Single::Absent);
+        let (mut connection, mut extension) = (false, false);
+        for header in headers {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            if is("upgrade") {
+                upgrade.add(header.value);
+            } else if is("connection") {
+                connection |= lists(header.value, "upgrade");
+            } else if is("sec-websocket-accept") {
+                accept.add(header.value);
+            } else if is("sec-websocket-protocol") {
+                subprotocol.add(header.value);
+            } else if is("sec-websocket-extensions") {
+                extension |= !trim(header.value).is_empty();
+            }
+        }
+        if !matches!(upgrade, Single::Once(value) if value.eq_ignore_ascii_case(b"websocket")) {
+            return Err(AnswerError::NoUpgrade);
+        }
+        if !connection {
+            return Err(AnswerError::NoConnectionUpgrade);
+        }
+        if !accept.is(AcceptKey::of(BASE64_STANDARD.encode(self.key).as_bytes()).as_str()) {
+            return Err(AnswerError::AcceptKey);
+        }
+        if extension {
+            return Err(AnswerError::Extension);
+        }
+        match subprotocol {
+            Single::Absent => Ok(None),
+            Single::Once(chosen) => {
+                let offered = self.subprotocols.iter().copied().find(|name| name.as_bytes() == chosen);
+                offered.map(Some).ok_or(AnswerError::Subprotocol)
+            }
+            Single::Repeated => Err(AnswerError::Subprotocol),
+        }
+    }
+}
+
+fn is_handshake_header(name: &str) -> bool {
+    let websocket = name.get(..14).is_some_and(|start| start.eq_ignore_ascii_case("sec-websocket-"));
+    websocket || ["host", "upgrade", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+fn put(out: &mut BytesMut, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+#[cfg(test)]
+mod tests;

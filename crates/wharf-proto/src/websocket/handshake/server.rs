@@ -1,0 +1,270 @@
+//! The server's half of the handshake (RFC 6455 section 4.2): what a request must hold to become a WebSocket.
+
+use std::fmt;
+
+use base64::{
+    Engine,
+    alphabet::STANDARD,
+    engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig},
+};
+use bytes::BytesMut;
+
+use super::{AcceptKey, Single, VERSION, elements, lists, token};
+
+/// A key is a nonce that nobody reads: what its unused last bits hold is of no matter.
+const KEY_BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
+/// What the server wants of a request beyond what the RFC wants.
+#[derive(Clone, Copy)]
+pub struct Policy<'p> {
+    /// The subprotocols that the server speaks here. Of the client's list, the first of these is chosen.
+    pub subprotocols: &'p [&'p str],
+    /// Whether a page from this origin may connect; `None` for a request without `Origin`, which does not come
+    /// from a page (RFC 6455 section 10.2). Is not asked about an origin that is repeated or not text: that is
+    /// refused.
+    pub origin_allowed: &'p dyn Fn(Option<&str>) -> bool,
+}
+
+impl fmt::Debug for Policy<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Policy").field("subprotocols", &self.subprotocols).finish_non_exhaustive()
+    }
+}
+
+/// A request that becomes a WebSocket. Answer it with status 101, by [`write_response`](Self::write_response) or
+/// with [`headers`](Self::headers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted<'p> {
+    accept_key: AcceptKey,
+    subprotocol: Option<&'p str>,
+}
+
+impl<'p> Accepted<'p> {
+    /// The value of `Sec-WebSocket-Accept`.
+    pub fn accept_key(&self) -> &str {
+        self.accept_key.as_str()
+    }
+
+    /// The subprotocol that was chosen: the client offered it, and the server speaks it.
+    pub fn subprotocol(&self) -> Option<&'p str> {
+        self.subprotocol
+    }
+
+    /// The headers of the answer.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let fixed = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", self.accept_key()),
+        ];
+        fixed.into_iter().chain(self.subprotocol.map(|chosen| ("Sec-WebSocket-Protocol", chosen)))
+    }
+
+    /// Appends the whole head of the answer. The next byte belongs to the first frame.
+    pub fn write_response(&self, out: &mut BytesMut) {
+        out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\n");
+        for (name, value) in self.headers() {
+            for part in [name, ": ", value, "\r\n"] {
+                out.extend_from_slice(part.as_bytes());
+            }
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Why a request does not become a WebSocket. The text is the body of the answer: what is wrong, and what would be
+/// right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// RFC 6455 section 4.1, item 2: the method is GET.
+    #[error("a WebSocket is opened by GET")]
+    Method,
+    /// RFC 6455 section 4.1, item 2, and RFC 9110 section 7.8: HTTP/1.0 has no `Upgrade`, so it is ignored there.
+    #[error("this address speaks WebSocket, which needs HTTP/1.1")]
+    HttpVersion,
+    /// RFC 6455 section 4.2.1, item 3.
+    #[error(
+        "this address speaks WebSocket: ask for it with the headers Upgrade: websocket and Connection: Upgrade"
+    )]
+    NoUpgrade,
+    /// RFC 6455 section 4.2.1, item 4. Often a proxy removed it, so that falling back to HTTP is the way on.
+    #[error(
+        "the header Connection: Upgrade is missing; if the client sent it, a proxy on the way removes it"
+    )]
+    NoConnectionUpgrade,
+    /// RFC 6455 section 4.2.1, item 2.
+    #[error("a request has exactly one Host header")]
+    Host,
+    /// RFC 6455 section 4.4: the answer names the versions that the server speaks.
+    #[error("the WebSocket version must be 13: send one header Sec-WebSocket-Version: 13")]
+    Version,
+    /// RFC 6455 section 4.2.1, item 5.
+    #[error("the header Sec-WebSocket-Key is missing")]
+    KeyMissing,
+    /// RFC 6455 section 11.3.1: the header must not appear more than once.
+    #[error("the header Sec-WebSocket-Key stands there more than once")]
+    KeyRepeated,
+    /// RFC 6455 section 4.2.1, item 5.
+    #[error("the header Sec-WebSocket-Key must be base64 of 16 bytes")]
+    KeyInvalid,
+    /// RFC 6455 section 4.2.2, item 4: an origin that the server does not accept is answered with 403.
+    #[error("pages from this origin may not connect; the server's configuration lists the origins that may")]
+    Origin,
+    /// RFC 6455 section 11.3.4: a subprotocol's name is a token.
+    #[error("the header Sec-WebSocket-Protocol must be a comma-separated list of ASCII tokens")]
+    Subprotocol,
+}
+
+impl Refusal {
+    /// The HTTP status of the answer.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Method => 405,
+            Self::HttpVersion | Self::NoUpgrade | Self::NoConnectionUpgrade | Self::Version => 426,
+            Self::Host | Self::KeyMissing | Self::KeyRepeated | Self::KeyInvalid | Self::Subprotocol => 400,
+            Self::Origin => 403,
+        }
+    }
+
+    /// The headers that belong to the status, beside those of any answer with a body.
+    pub fn headers(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            // RFC 9110 section 15.5.6.
+            Self::Method => &[("Allow", "GET")],
+            // RFC 9110 section 15.5.22: a 426 says what to upgrade to, and section 7.8: beside `Connection`.
+            _ if self.status() == 426 => {
+                &[("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", VERSION)]
+            }
+            _ => &[],
+        }
+    }
+}
+
+/// Judges a request for a WebSocket: its method, the `x` of its HTTP/1.x, and its headers, as an HTTP parser read
+/// them. Takes time linear in the headers' length.
+///
+/// Does not look at the target, nor at what `Host` says: these are the caller's, who knows what is served where.
+/// Extensions that the client offers are not taken up. Bytes that came after the head are frames only if the
+/// request is accepted.
+pub fn accept<'h, 'p>(
+    method: &str,
+    minor_version: u8,
+    headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    policy: &Policy<'p>,
+) -> Result<Accepted<'p>, Refusal> {
+    if method != "GET" {
+        return Err(Refusal::Method);
+    }
+    if minor_version == 0 {
+        return Err(Refusal::HttpVersion);
+    }
+    let fields = Fields::gather(headers, policy.subprotocols);
+    if !fields.upgrade {
+        return Err(Refusal::NoUpgrade);
+    }
+    if !fields.connection {
+        return Err(Refusal::NoConnectionUpgrade);
+    }
+    if !matches!(fields.host, Single::Once(_)) {
+        return Err(Refusal::Host);
+    }
+    if !fields.version.is(VERSION) {
+        return Err(Refusal::Version);
+    }
+    let accept_key = accept_key(fields.key)?;
+    if !is_origin_allowed(fields.origin, policy) {
+        return Err(Refusal::Origin);
+    }
+    if !fields.subprotocols_valid {
+        return Err(Refusal::Subprotocol);
+    }
+    Ok(Accepted { accept_key, subprotocol: fields.subprotocol })
+}
+
+fn accept_key(key: Single<'_>) -> Result<AcceptKey, Refusal> {
+    let key = match key {
+        Single::Absent => return Err(Refusal::KeyMissing),
+        Single::Repeated => return Err(Refusal::KeyRepeated),
+        Single::Once(key) => key,
+    };
+    // 24 characters are base64 of 16 to 18 bytes. The length is checked first, so nothing long is decoded.
+    let mut decoded = [0; 18];
+    match key.len() {
+        24 if KEY_BASE64.decode_slice(key, &mut decoded) == Ok(16) => Ok(AcceptKey::of(key)),
+        _ => Err(Refusal::KeyInvalid),
+    }
+}
+
+fn is_origin_allowed(origin: Single<'_>, policy: &Policy<'_>) -> bool {
+    match origin {
+        Single::Absent => (policy.origin_allowed)(None),
+        Single::Once(origin) => {
+            std::str::from_utf8(origin).is_ok_and(|text| (policy.origin_allowed)(Some(text)))
+        }
+        Single::Repeated => false,
+    }
+}
+
+/// What the headers say, gathered in one pass.
+struct Fields<'h, 'p> {
+    upgrade: bool,
+    connection: bool,
+    host: Single<'h>,
+    version: Single<'h>,
+    key: Single<'h>,
+    origin: Single<'h>,
+    subprotocol: Option<&'p str>,
+    subprotocols_valid: bool,
+}
+
+impl<'h, 'p> Fields<'h, 'p> {
+    fn gather(headers: impl IntoIterator<Item = (&'h str, &'h [u8])>, supported: &[&'p str]) -> Self {
+        let mut fields = Self {
+            upgrade: false,
+            connection: false,
+            host: Single::Absent,
+            version: Single::Absent,
+            key: Single::Absent,
+            origin: Single::Absent,
+            subprotocol: None,
+            subprotocols_valid: true,
+        };
+        for (name, value) in headers {
+            let is = |header: &str| name.eq_ignore_ascii_case(header);
+            if is("upgrade") {
+                fields.upgrade |= lists(value, "websocket");
+            } else if is("connection") {
+                fields.connection |= lists(value, "upgrade");
+            } else if is("host") {
+                fields.host.add(value);
+            } else if is("sec-websocket-version") {
+                fields.version.add(value);
+            } else if is("sec-websocket-key") {
+                fields.key.add(value);
+            } else if is("origin") {
+                fields.origin.add(value);
+            } else if is("sec-websocket-protocol") {
+                fields.offer(value, supported);
+            }
+        }
+        fields
+    }
+
+    /// RFC 6455 section 4.1, item 10: the client's list is in the order of its preference. Section 11.3.4: it may
+    /// be spread over several headers.
+    fn offer(&mut self, value: &[u8], supported: &[&'p str]) {
+        for element in elements(value) {
+            match token(element) {
+                None => self.subprotocols_valid = false,
+                Some(name) if self.subprotocol.is_none() => {
+                    self.subprotocol = supported.iter().copied().find(|known| *known == name);
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
