@@ -9,6 +9,8 @@
 //! | `plain` | Messages that bring their own end |
 //! | `chunked_*` | The same inside HTTP/1.1 chunked transfer coding |
 
+pub mod websocket;
+
 use crate::wire::Framing;
 
 /// The place of a framing in [`ALL`].
