@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The motion of Wharf: workers that own connections, the transports that move bytes, HTTP, and clients.
+
+pub mod settings;

@@ -1,0 +1,186 @@
+//! Everything that an operator decides, as types that cannot be wrong. The product reads them from TOML, the
+//! environment and flags; a program that embeds Wharf fills them in.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use wharf_core::namespace::{ChannelOptions, Namespaces};
+
+/// Where connections are accepted. All protocols are told apart by their first bytes on each address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// A TCP address; port 0 asks the kernel for one.
+    Tcp(SocketAddr),
+    /// A Unix path. A stale socket file of an ended process is replaced; any other file is left alone.
+    Unix(PathBuf),
+}
+
+/// Certificate chain and key, PEM files; read again on SIGHUP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Everything that an operator decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where connections are accepted.
+    pub listen: Vec<ListenAddress>,
+    /// Threads that own connections.
+    pub workers: usize,
+    /// Development mode: anonymous clients may do everything, `/api` needs no key, only local origins and hosts.
+    pub development: bool,
+    /// TLS on every TCP address, beside plain text (told apart by the first bytes).
+    pub tls: Option<TlsFiles>,
+    /// Keys of the server API, any of which is enough. Empty: the API is closed, but for development mode.
+    pub api_keys: Vec<String>,
+    /// Origins that browsers may come from (`https://example.com`, `https://*.example.com`, `*`).
+    pub allowed_origins: Vec<String>,
+    /// Clients without a token may connect.
+    pub allow_anonymous_connect: bool,
+    /// What channels are like.
+    pub namespaces: Namespaces,
+    /// RPC method `echo` answers its data.
+    pub rpc_echo: bool,
+    /// The bounds.
+    pub limits: Limits,
+    /// The times.
+    pub times: Times,
+    /// How the node calls itself in `/api/info`.
+    pub node_name: String,
+}
+
+/// Every bound that an operator may set. LIMITS.md has the sums behind the defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest message, in bytes, after joining its fragments.
+    pub message_bytes: usize,
+    /// The most fragments of a WebSocket message.
+    pub fragments_per_message: u32,
+    /// The most bytes that wait for one connection.
+    pub outbox_bytes: usize,
+    /// The most bytes that wait for all connections of a worker together; past it the largest waiter is closed as slow.
+    pub outbox_total_bytes: usize,
+    /// The most channels of one client.
+    pub channels_per_client: usize,
+    /// The most publications in one history answer or recovery.
+    pub history_answer: usize,
+    /// The most connections of the node; 0: as many as descriptors allow.
+    pub connections: usize,
+    /// The most broadcasts waiting in a worker's inbox.
+    pub inbox_broadcasts: usize,
+    /// The most requests (attach, poll, emulation, API) waiting in a worker's inbox.
+    pub inbox_requests: usize,
+    /// HTTP head: bytes, headers and URI bytes.
+    pub http_head_bytes: usize,
+    #[allow(missing_docs)]
+    pub http_headers: usize,
+    #[allow(missing_docs)]
+    pub http_uri_bytes: usize,
+    /// The largest body of an API request; client requests are bounded by `message_bytes`.
+    pub api_body_bytes: usize,
+    /// The most channels kept by the memory engine.
+    pub engine_channels: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 64 * 1024,
+            fragments_per_message: 1_024,
+            outbox_bytes: 1024 * 1024,
+            outbox_total_bytes: 256 * 1024 * 1024,
+            channels_per_client: 128,
+            history_answer: 300,
+            connections: 0,
+            inbox_broadcasts: 65_536,
+            inbox_requests: 16_384,
+            http_head_bytes: 16 * 1024,
+            http_headers: 64,
+            http_uri_bytes: 8 * 1024,
+            api_body_bytes: 4 * 1024 * 1024,
+            engine_channels: 1_000_000,
+        }
+    }
+}
+
+/// Every interval and deadline that an operator may set, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// From accept to the first byte, and from there to a protocol that is known.
+    pub first_byte_ms: u64,
+    /// From accept or the last request to a complete HTTP head.
+    pub http_head_ms: u64,
+    /// An HTTP connection that waits for its next request.
+    pub http_idle_ms: u64,
+    /// From connection to a successful `connect` command; then 3502.
+    pub authenticate_ms: u64,
+    /// Between pings; each connection's first comes after a random part of it.
+    pub ping_interval_ms: u64,
+    /// From ping to pong; then 3012.
+    pub pong_timeout_ms: u64,
+    /// A presence entry, or a poll session, that nobody renews.
+    pub presence_lease_ms: u64,
+    /// Between renewals of the presence entries of a live connection.
+    pub presence_renew_ms: u64,
+    /// A connection whose kernel buffer takes nothing although something waits; then 3008.
+    pub write_stall_ms: u64,
+    /// From our close to the peer's; then the socket is closed.
+    pub close_handshake_ms: u64,
+    /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged.
+    pub tcp_user_timeout_ms: u64,
+    /// A response held open is ended cleanly after so long.
+    pub stream_max_age_ms: u64,
+    /// The comment on `/events` that keeps proxies awake.
+    pub events_comment_ms: u64,
+    /// From SIGTERM to the end: closes are spread over it.
+    pub drain_ms: u64,
+    /// A poll with commands is answered after so long at the latest.
+    pub poll_commands_ms: u64,
+    /// The longest wait of a long poll.
+    pub poll_wait_max_ms: u64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            first_byte_ms: 10_000,
+            http_head_ms: 10_000,
+            http_idle_ms: 60_000,
+            authenticate_ms: 10_000,
+            ping_interval_ms: 25_000,
+            pong_timeout_ms: 10_000,
+            presence_lease_ms: 60_000,
+            presence_renew_ms: 20_000,
+            write_stall_ms: 10_000,
+            close_handshake_ms: 5_000,
+            tcp_user_timeout_ms: 20_000,
+            stream_max_age_ms: 55 * 60_000,
+            events_comment_ms: 25_000,
+            drain_ms: 30_000,
+            poll_commands_ms: 5_000,
+            poll_wait_max_ms: 60_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Development mode on loopback: what `wharf` starts with when nothing is configured.
+    pub fn development() -> Self {
+        Self {
+            listen: vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8000)))],
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            development: true,
+            tls: None,
+            api_keys: Vec::new(),
+            allowed_origins: Vec::new(),
+            allow_anonymous_connect: true,
+            namespaces: Namespaces { without_namespace: ChannelOptions::DEVELOPMENT, ..Namespaces::default() },
+            rpc_echo: true,
+            limits: Limits::default(),
+            times: Times::default(),
+            node_name: "wharf".to_owned(),
+        }
+    }
+}
