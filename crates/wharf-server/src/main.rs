@@ -1,1 +1,8 @@
-fn main() {}
+//! The `wharf` command.
+
+mod cli;
+mod config;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,90 @@
+//! The command line: one file for each command.
+
+mod check;
+mod log;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use wharf::settings::ListenAddress;
+
+use crate::config::{self, Configuration, Flags, LogFormat, LogLevel, value::parse_listen_address};
+
+/// One realtime server for every kind of connection: raw sockets, HTTP and WebSocket in the same channels, on one port.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, args_conflicts_with_subcommands = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// `wharf` alone is `wharf serve`, with the same flags.
+    #[command(flatten)]
+    serve: ServerFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the server. Without a configuration: development mode, on 127.0.0.1:8000.
+    Serve(ServerFlags),
+    /// Check a configuration and say in words what it means; the exit code is 1 if it cannot be used.
+    Check(ServerFlags),
+}
+
+/// What the server is started with. A flag wins over the environment (`WHARF_LIMITS__MESSAGE_BYTES=131072`), and that
+/// over the file.
+#[derive(Debug, Args)]
+struct ServerFlags {
+    /// Read this TOML file. By default `wharf.toml` in the working directory, if it is there.
+    #[arg(long, short, value_name = "FILE", env = "WHARF_CONFIG")]
+    config: Option<PathBuf>,
+    /// Listen here: 127.0.0.1:8000 or unix:/path. May be given several times.
+    #[arg(long, short, value_name = "ADDRESS", value_parser = parse_listen_address)]
+    listen: Vec<ListenAddress>,
+    /// Threads that own connections. By default one for each processor.
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: Option<u16>,
+    /// Development mode although there is a configuration: every client may do everything.
+    #[arg(long)]
+    development: bool,
+    /// Let development mode listen beyond loopback. Everybody who reaches the address may then do everything.
+    #[arg(long, env = "WHARF_INSECURE")]
+    insecure: bool,
+    /// How log lines look.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Which log lines are written.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+}
+
+impl ServerFlags {
+    fn load(self) -> anyhow::Result<Configuration> {
+        let flags = Flags {
+            config: self.config,
+            listen: self.listen,
+            workers: self.workers.map(usize::from),
+            development: self.development,
+            insecure: self.insecure,
+            log_format: self.log_format,
+            log_level: self.log_level,
+        };
+        Ok(config::load(&flags, std::env::vars_os(), std::path::Path::new(""))?)
+    }
+}
+
+/// Runs the command that the arguments name. Errors go to stderr, as one sentence and its causes.
+pub fn main() -> ExitCode {
+    let line = Line::parse();
+    let outcome = match line.command {
+        None => line.serve.load().and_then(serve::run),
+        Some(Command::Serve(flags)) => flags.load().and_then(serve::run),
+        Some(Command::Check(flags)) => flags.load().and_then(|configuration| check::run(&configuration)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("wharf: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
