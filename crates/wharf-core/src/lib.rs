@@ -6,5 +6,8 @@
 pub mod broker;
 mod channel_map;
 pub mod hub;
+pub mod memory;
 pub mod namespace;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod time;
