@@ -1,0 +1,134 @@
+//! Replays the stored fuzz corpus of the WebSocket codec through the fuzz targets' own bodies, on stable Rust. The
+//! bodies hold what must be true of any input; the tables hold what each stored input is there for.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use wharf_proto::websocket::{
+    CloseCode, FrameError,
+    handshake::{AnswerError, Refusal},
+};
+
+#[path = "../../../fuzz/bodies/frames.rs"]
+mod frames;
+#[path = "../../../fuzz/bodies/handshake.rs"]
+mod handshake;
+
+/// Every stored input of a target, by name.
+fn corpus(target: &str) -> BTreeMap<String, Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
+    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    files
+        .map(|file| file.expect("the folder can be listed"))
+        .map(|file| {
+            let bytes = fs::read(file.path()).expect("a stored input can be read");
+            (file.file_name().into_string().expect("a stored input has an ASCII name"), bytes)
+        })
+        .collect()
+}
+
+/// Runs `body` on every stored input of `target`; those named in `expected` come to what stands there.
+fn replay<T: std::fmt::Debug + PartialEq>(
+    target: &str,
+    expected: impl IntoIterator<Item = (&'static str, T)>,
+    body: impl Fn(&[u8]) -> T,
+) {
+    let mut outcomes: BTreeMap<_, _> =
+        corpus(target).into_iter().map(|(name, input)| (name, body(&input))).collect();
+    for (name, expected) in expected {
+        assert_eq!(outcomes.remove(name), Some(expected), "corpus/{target}/{name}");
+    }
+}
+
+// Rows 15-30 and 32, each whole and in pieces (row 34).
+#[test]
+fn stored_streams_break_the_rules_that_they_are_stored_for() {
+    let expected = [
+        ("row15_masked_from_server", FrameError::Masked),
+        ("row15_unmasked", FrameError::Unmasked),
+        ("row16_reserved_bit", FrameError::ReservedBits),
+        ("row17_rsv1_on_continuation", FrameError::ReservedBits),
+        ("row18_reserved_opcode", FrameError::ReservedOpcode(11)),
+        ("row19_long_ping", FrameError::ControlTooLong),
+        ("row20_fragmented_ping", FrameError::ControlFragmented),
+        ("row21_interleaved", FrameError::Interleaved),
+        ("row21_stray_continuation", FrameError::StrayContinuation),
+        ("row23_utf8_unfinished", FrameError::InvalidUtf8),
+        ("row23_utf8_wrong_over_fragments", FrameError::InvalidUtf8),
+        ("row24_close_code_1005", FrameError::CloseCode(1005)),
+        ("row24_close_of_one_byte", FrameError::CloseTruncated),
+        ("row25_close_reason_not_utf8", FrameError::CloseReasonUtf8),
+        ("row26_top_bit", FrameError::LengthTopBit),
+        ("row27_claim_of_2_to_the_62", FrameError::MessageTooLong { limit: 1_000 }),
+        ("row28_length_200_in_64_bits", FrameError::NonMinimalLength),
+        ("row28_length_5_in_16_bits", FrameError::NonMinimalLength),
+        ("row29_fragments_over_the_limit", FrameError::MessageTooLong { limit: 100 }),
+        ("row30_too_many_fragments", FrameError::TooManyFragments { limit: 8 }),
+    ];
+    let expected = expected.map(|(name, error)| (name, Some(frames::Seen::Broken(error))));
+    replay("frames", expected, |input| frames::run(input).pop());
+}
+
+#[test]
+fn stored_streams_that_break_no_rule_hold_the_messages_that_they_are_stored_for() {
+    use frames::Seen::{Close, Message, Ping, Pong};
+    let text = |text: &str| Message { text: true, marked: false, payload: text.into() };
+    let binary = |payload: Vec<u8>| Message { text: false, marked: false, payload };
+    let conversation =
+        [text("naïve"), Ping(b"tick".to_vec()), binary((0..200).collect()), Pong(Vec::new())];
+    let closed = Close(Some(CloseCode::NORMAL), "bye".into());
+    let expected = [
+        ("as_client_text_ping_binary_close", [&conversation[..], &[Close(None, String::new())]].concat()),
+        ("fragments_with_ping_between", vec![Ping(b"now".to_vec()), text("naïve"), text("next")]),
+        ("length_of_16_bits_within_the_limit", vec![binary(vec![b'z'; 900])]),
+        ("marked_by_rsv1", vec![Message { text: true, marked: true, payload: b"\xff\x00!".to_vec() }]),
+        ("row32_data_after_close", vec![closed.clone()]),
+        ("text_ping_binary_close", [&conversation[..], &[closed]].concat()),
+        ("unfinished_message", vec![]),
+    ];
+    replay("frames", expected, frames::run);
+}
+
+// Rows 1-10.
+#[test]
+fn stored_requests_are_refused_for_what_they_are_stored_for() {
+    let accepted = |name| (name, Some(None));
+    let refused = |name, refusal| (name, Some(Some(refusal)));
+    let expected = [
+        accepted("request_right"),
+        accepted("request_right_in_odd_case"),
+        refused("request_without_host", Refusal::Host),
+        refused("row1_key_doubled", Refusal::KeyRepeated),
+        refused("row1_key_missing", Refusal::KeyMissing),
+        refused("row1_key_of_17_bytes", Refusal::KeyInvalid),
+        refused("row2_version_99", Refusal::Version),
+        refused("row3_foreign_origin", Refusal::Origin),
+        refused("row4_origin_null", Refusal::Origin),
+        refused("row4_origin_with_suffix", Refusal::Origin),
+        refused("row5_post", Refusal::Method),
+        refused("row6_http_1_0", Refusal::HttpVersion),
+        refused("row7_no_connection_upgrade", Refusal::NoConnectionUpgrade),
+        refused("row7_no_upgrade", Refusal::NoUpgrade),
+        accepted("row8_subprotocol_not_spoken"),
+        refused("row9_subprotocol_not_ascii", Refusal::Subprotocol),
+        refused("row10_spaces_in_subprotocol", Refusal::Subprotocol),
+    ];
+    replay("handshake", expected, |input| handshake::run(input).request.map(Result::err));
+}
+
+#[test]
+fn stored_answers_open_a_websocket_or_fail_for_what_they_are_stored_for() {
+    let expected = [
+        ("answer_404", Err(AnswerError::Status(404))),
+        ("answer_right_with_a_frame_behind", Ok(Some("chat"))),
+        ("answer_unfinished", Ok(None)),
+        ("answer_with_bare_lf_head", Err(AnswerError::Malformed)),
+        ("answer_with_extension", Err(AnswerError::Extension)),
+        ("answer_with_foreign_subprotocol", Err(AnswerError::Subprotocol)),
+        ("answer_with_wrong_key", Err(AnswerError::AcceptKey)),
+        ("answer_without_connection_upgrade", Err(AnswerError::NoConnectionUpgrade)),
+        ("answer_without_upgrade", Err(AnswerError::NoUpgrade)),
+    ];
+    replay("handshake", expected, |input| {
+        handshake::run(input).answer.map(|answer| answer.and_then(|answer| answer.subprotocol))
+    });
+}
