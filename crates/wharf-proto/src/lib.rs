@@ -8,6 +8,7 @@
 //! * [`websocket`]: the RFC 6455 codec.
 //! * [`framing`]: where a message ends on streams other than WebSocket.
 //! * [`dialect`]: what a message means.
+//! * [`json`]: appends JSON to buffers.
 //! * [`http`]: the byte-level guard in front of an HTTP parser.
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ pub mod disconnect;
 pub mod error;
 pub mod framing;
 pub mod http;
+pub mod json;
 pub mod message;
 pub mod websocket;
 pub mod wire;

@@ -240,15 +240,34 @@ pub struct Command {
 pub enum Request {
     Connect(Box<ConnectRequest>),
     Subscribe(Box<SubscribeRequest>),
-    Unsubscribe { channel: Box<str> },
-    Publish { channel: Box<str>, data: Data },
-    Presence { channel: Box<str> },
-    PresenceStats { channel: Box<str> },
+    Unsubscribe {
+        channel: Box<str>,
+    },
+    Publish {
+        channel: Box<str>,
+        data: Data,
+    },
+    Presence {
+        channel: Box<str>,
+    },
+    PresenceStats {
+        channel: Box<str>,
+    },
     History(HistoryRequest),
-    Rpc { method: Box<str>, data: Data },
-    Send { data: Data },
-    Refresh { token: Box<str> },
-    SubRefresh { channel: Box<str>, token: Box<str> },
+    Rpc {
+        method: Box<str>,
+        data: Data,
+    },
+    Send {
+        data: Data,
+    },
+    Refresh {
+        token: Box<str>,
+    },
+    SubRefresh {
+        channel: Box<str>,
+        token: Box<str>,
+    },
     /// Asks for something that Wharf does not offer (Centrifuge publish `type`, track): answered with error 108.
     Unsupported,
     /// The answer to a ping.
@@ -447,10 +466,19 @@ pub struct HistoryResult {
 pub enum Push {
     Broadcast(Arc<Broadcast>),
     /// Unsubscribed by the server. Codes from 2500 ask the client to subscribe again.
-    Unsubscribe { channel: Channel, code: u32, reason: std::borrow::Cow<'static, str> },
+    Unsubscribe {
+        channel: Channel,
+        code: u32,
+        reason: std::borrow::Cow<'static, str>,
+    },
     /// Subscribed by the server.
-    Subscribe { channel: Channel, result: SubscribeResult },
-    Message { data: Data },
+    Subscribe {
+        channel: Channel,
+        result: SubscribeResult,
+    },
+    Message {
+        data: Data,
+    },
     /// The connection is about to be closed by the server.
     Disconnect(crate::Disconnect),
     Ping,
@@ -470,7 +498,10 @@ pub struct Broadcast {
 #[allow(missing_docs)]
 pub enum BroadcastBody {
     /// Carries the epoch of its offset; none where the channel keeps no history.
-    Publication { publication: Arc<Publication>, epoch: Option<Epoch> },
+    Publication {
+        publication: Arc<Publication>,
+        epoch: Option<Epoch>,
+    },
     Join(Arc<ClientInfo>),
     Leave(Arc<ClientInfo>),
 }

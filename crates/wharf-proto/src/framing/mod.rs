@@ -9,9 +9,21 @@
 //! | `plain` | Messages that bring their own end |
 //! | `chunked_*` | The same inside HTTP/1.1 chunked transfer coding |
 
+use crate::wire::Framing;
+
+pub mod chunked;
+pub mod lines;
+pub mod plain;
+pub mod sse;
+pub mod sse_reader;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod websocket;
 
-use crate::wire::Framing;
+pub use chunked::Chunked;
+pub use lines::Lines;
+pub use plain::Plain;
+pub use sse::Sse;
 
 /// The place of a framing in [`ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,4 +40,35 @@ pub enum FramingId {
 }
 
 /// All framings, in the order of [`FramingId`].
-pub const ALL: &[&dyn Framing] = &[];
+pub const ALL: &[&dyn Framing] = &[
+    &websocket::WEBSOCKET,
+    &Lines,
+    &Sse,
+    &Plain,
+    &Chunked::new("chunked_lines", Lines),
+    &Chunked::new("chunked_sse", Sse),
+    &Chunked::new("chunked_plain", Plain),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_id_is_its_place() {
+        use FramingId::*;
+        let expected = [
+            (Websocket, "websocket"),
+            (Lines, "lines"),
+            (Sse, "sse"),
+            (Plain, "plain"),
+            (ChunkedLines, "chunked_lines"),
+            (ChunkedSse, "chunked_sse"),
+            (ChunkedPlain, "chunked_plain"),
+        ];
+        assert_eq!(ALL.len(), expected.len());
+        for (id, name) in expected {
+            assert_eq!(ALL[id as usize].name(), name);
+        }
+    }
+}
