@@ -33,7 +33,7 @@ pub fn hands_over_what_was_published_with_its_position(subject: &dyn Subject) {
     };
     assert_eq!((&heard.data, &heard.info, &heard.tags), (&data, &Some(publisher), &tags));
     assert_eq!((heard.offset, *epoch), (position.offset, Some(position.epoch)));
-    assert_eq!(bench.history(&news, EVERYTHING, TEN).publications, [heard.clone()]);
+    assert_eq!(bench.history(&news, EVERYTHING, TEN).publications, std::slice::from_ref(heard));
 }
 
 /// Without history there is neither offset nor epoch, for the publisher or the sink.

@@ -10,6 +10,8 @@ use crate::broker::{HistoryFilter, HistoryPolicy};
 /// Publications live for one second, the position for an hour.
 const ONE_SECOND: HistoryPolicy = HistoryPolicy { ttl_ms: 1_000, ..TEN };
 
+const NONE: [u64; 0] = [];
+
 const fn since(offset: u64) -> HistoryFilter {
     HistoryFilter { limit: usize::MAX, since_offset: Some(offset), reverse: false }
 }
@@ -83,7 +85,7 @@ pub fn a_shorter_age_holds_though_older_publications_had_a_longer(subject: &dyn 
     let channel = filled(&bench, 3);
     bench.publish(&channel, 4, ONE_SECOND);
     subject.pass_ms(1_100);
-    assert_eq!(bench.offsets(&channel, EVERYTHING), []);
+    assert_eq!(bench.offsets(&channel, EVERYTHING), NONE);
     bench.publish(&channel, 5, TEN);
     assert_eq!(bench.offsets(&channel, EVERYTHING), [5]);
 }
@@ -131,7 +133,7 @@ pub fn a_trimmed_past_shows_as_a_gap_after_the_position_asked_for(subject: &dyn 
     let channel = filled(&bench, 15);
     assert_eq!(bench.offsets(&channel, since(2))[0], 6);
     assert_eq!(bench.offsets(&channel, since(5))[0], 6);
-    assert_eq!(bench.offsets(&channel, before(3)), []);
+    assert_eq!(bench.offsets(&channel, before(3)), NONE);
 }
 
 /// Row 96: a position from the future finds nothing, and the page tells where the channel really is.
