@@ -73,8 +73,7 @@ fn stored_streams_that_break_no_rule_hold_the_messages_that_they_are_stored_for(
     use frames::Seen::{Close, Message, Ping, Pong};
     let text = |text: &str| Message { text: true, marked: false, payload: text.into() };
     let binary = |payload: Vec<u8>| Message { text: false, marked: false, payload };
-    let conversation =
-        [text("naïve"), Ping(b"tick".to_vec()), binary((0..200).collect()), Pong(Vec::new())];
+    let conversation = [text("naïve"), Ping(b"tick".to_vec()), binary((0..200).collect()), Pong(Vec::new())];
     let closed = Close(Some(CloseCode::NORMAL), "bye".into());
     let expected = [
         ("as_client_text_ping_binary_close", [&conversation[..], &[Close(None, String::new())]].concat()),

@@ -91,16 +91,19 @@ fn broken(error: FrameError) -> Vec<Seen> {
 #[test]
 fn is_at_most_48_bytes_and_takes_no_memory_between_messages() {
     assert!(size_of::<WebsocketDeframer>() <= 48);
-    let mut deframer = server();
-    let stream = frame(Opcode::Text, b"hello");
-    for byte in &stream[..stream.len() - 1] {
-        deframer.feed(&mut [*byte], &mut |event| panic!("{event:?}")).unwrap();
-        assert!(deframer.memory_bytes() > 0);
+    let fragments = [fragment(false, Opcode::Text, b"hel"), frame(Opcode::Continuation, b"lo")].concat();
+    for stream in [frame(Opcode::Text, b"hello"), frame(Opcode::Ping, b"hello"), fragments] {
+        let mut deframer = server();
+        let (last, before) = stream.split_last().unwrap(); // No frame is empty.
+        for byte in before {
+            deframer.feed(&mut [*byte], &mut |event| panic!("{event:?}")).unwrap();
+            assert!(deframer.memory_bytes() > 0);
+        }
+        assert_eq!(deframer.held_bytes(), 4, "all of the payload but its last byte");
+        let mut count = 0;
+        deframer.feed(&mut [*last], &mut |_| count += 1).unwrap();
+        assert_eq!((count, deframer.held_bytes(), deframer.memory_bytes()), (1, 0, 0));
     }
-    assert_eq!(deframer.held_bytes(), 4, "all of the payload but its last byte");
-    let mut count = 0;
-    deframer.feed(&mut stream[stream.len() - 1..].to_vec(), &mut |_| count += 1).unwrap();
-    assert_eq!((count, deframer.held_bytes(), deframer.memory_bytes()), (1, 0, 0));
 }
 
 #[test]
