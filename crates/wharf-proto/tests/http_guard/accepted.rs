@@ -2,7 +2,7 @@
 
 use wharf_proto::http::{BodyLength, Guard, GuardLimits, Step};
 
-use crate::{assert_becomes, assert_passes, chunked, feed, get};
+use crate::{assert_becomes, assert_passes, body::feed, chunked, get};
 
 #[test]
 fn a_request_passes_unchanged_and_its_head_is_told() {

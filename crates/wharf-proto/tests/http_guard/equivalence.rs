@@ -3,23 +3,7 @@
 use proptest::prelude::*;
 use wharf_proto::http::GuardLimits;
 
-use crate::{Outcome, feed};
-
-/// Feeds one copy of every accepted head to httparse, which must read the same.
-fn assert_httparse_agrees(outcome: &Outcome) {
-    for head in &outcome.heads {
-        let mut fields = [httparse::EMPTY_HEADER; 64];
-        let mut request = httparse::Request::new(&mut fields);
-        let status = request.parse(&outcome.passed[head.at..]);
-        assert!(matches!(status, Ok(httparse::Status::Complete(_))), "{status:?} {head:?}");
-        assert_eq!(request.method, Some(head.method.as_str()));
-        assert_eq!(request.path, Some(head.target.as_str()));
-        assert_eq!(request.version, Some(head.minor));
-        let read: Vec<_> =
-            request.headers.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect();
-        assert_eq!(read, head.fields);
-    }
-}
+use crate::body::{assert_reads_alike, feed, run};
 
 /// Pieces of requests, good and bad, so that random sequences of them get far.
 fn fragment() -> impl Strategy<Value = Vec<u8>> {
@@ -53,16 +37,8 @@ proptest! {
     }
 
     #[test]
-    fn what_passes_reads_the_same_to_another_parser(bytes in stream()) {
-        assert_httparse_agrees(&feed(GuardLimits::default(), [&bytes[..]]));
-    }
-
-    #[test]
-    fn what_passed_once_passes_again_unchanged(bytes in stream()) {
-        let once = feed(GuardLimits::default(), [&bytes[..]]);
-        let twice = feed(GuardLimits::default(), [&once.passed[..]]);
-        prop_assert_eq!(&twice.refusal, &None);
-        prop_assert_eq!((twice.passed, twice.ends), (once.passed, once.ends));
+    fn what_passes_reads_the_same_to_another_parser_and_passes_again(bytes in stream()) {
+        run(&bytes);
     }
 }
 
@@ -73,9 +49,9 @@ fn every_byte_at_every_place_of_a_head_is_refused_or_read_alike() {
         for byte in 0..=255 {
             let mut bytes = request.to_vec();
             bytes[place] = byte;
-            assert_httparse_agrees(&feed(GuardLimits::default(), [&bytes[..]]));
+            assert_reads_alike(&feed(GuardLimits::default(), [&bytes[..]]));
             bytes.insert(place, request[place]);
-            assert_httparse_agrees(&feed(GuardLimits::default(), [&bytes[..]]));
+            assert_reads_alike(&feed(GuardLimits::default(), [&bytes[..]]));
         }
     }
 }

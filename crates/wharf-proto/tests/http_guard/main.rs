@@ -1,99 +1,13 @@
 //! The guard from outside: what it lets through, what it refuses, and that pieces make no difference.
 
 mod accepted;
+#[path = "../../../../fuzz/bodies/http_guard.rs"]
+mod body;
 mod equivalence;
 mod refused;
 
-use wharf_proto::http::{BodyLength, Guard, GuardLimits, Refusal, Step};
-
-/// What one connection's bytes came to, without regard to the pieces they came in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Outcome {
-    heads: Vec<Head>,
-    /// All that a parser behind the guard is given.
-    passed: Vec<u8>,
-    /// How many requests were whole.
-    ends: usize,
-    refusal: Option<Refusal>,
-    /// What the guard still waits to see more of.
-    left: Vec<u8>,
-}
-
-/// What the guard said of one head.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Head {
-    method: String,
-    target: String,
-    path: String,
-    query: Option<String>,
-    minor: u8,
-    host: Option<String>,
-    fields: Vec<(String, Vec<u8>)>,
-    body: BodyLength,
-    keeps_alive: bool,
-    upgrade: bool,
-    expects_continue: bool,
-    /// How many bytes had passed before it.
-    at: usize,
-}
-
-impl Head {
-    fn from(head: &wharf_proto::http::Head<'_>, at: usize) -> Self {
-        Self {
-            method: head.method().to_owned(),
-            target: head.target().to_owned(),
-            path: head.path().to_owned(),
-            query: head.query().map(str::to_owned),
-            minor: head.minor_version(),
-            host: head.host().map(|host| format!("{host:?}")),
-            fields: head.fields().map(|(name, value)| (name.to_owned(), value.to_vec())).collect(),
-            body: head.body(),
-            keeps_alive: head.keeps_alive(),
-            upgrade: head.asks_for_upgrade(),
-            expects_continue: head.expects_continue(),
-            at,
-        }
-    }
-}
-
-/// Feeds `pieces` in order, as a connection's loop would.
-fn feed<'p>(limits: GuardLimits, pieces: impl IntoIterator<Item = &'p [u8]>) -> Outcome {
-    let (mut guard, mut outcome) = (Guard::new(limits), Outcome::default());
-    for piece in pieces {
-        outcome.left.extend_from_slice(piece);
-        drain(&mut guard, &mut outcome);
-    }
-    outcome
-}
-
-fn drain(guard: &mut Guard, outcome: &mut Outcome) {
-    loop {
-        let (take, pass) = match guard.step(&outcome.left) {
-            Ok(Step::NeedMore) => return,
-            Ok(Step::Head(head)) => {
-                assert_eq!(head.as_bytes(), &outcome.left[..head.len()]);
-                outcome.heads.push(Head::from(&head, outcome.passed.len()));
-                (head.len(), head.len())
-            }
-            Ok(Step::Bytes { take, pass }) => {
-                assert!(pass <= take && take > 0 && take <= outcome.left.len(), "{take} {pass}");
-                (take, pass)
-            }
-            Ok(Step::End) => {
-                outcome.ends += 1;
-                continue;
-            }
-            Err(refusal) => {
-                outcome.refusal = Some(refusal);
-                // How much is left depends on the pieces; it is never looked at.
-                outcome.left.clear();
-                return;
-            }
-        };
-        outcome.passed.extend_from_slice(&outcome.left[..pass]);
-        outcome.left.drain(..take);
-    }
-}
+use body::{Head, Outcome, feed};
+use wharf_proto::http::{GuardLimits, Refusal};
 
 /// Feeds `bytes` whole, split in two at every byte, and byte by byte; asserts that all come to the same.
 #[track_caller]

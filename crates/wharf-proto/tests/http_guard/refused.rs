@@ -2,7 +2,7 @@
 
 use wharf_proto::http::{GuardLimits, Refusal};
 
-use crate::{assert_passes, assert_refused, chunked, feed, feed_every_way, get};
+use crate::{assert_passes, assert_refused, body::feed, chunked, feed_every_way, get};
 
 fn post(fields: &str) -> String {
     format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
