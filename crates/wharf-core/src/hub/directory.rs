@@ -192,5 +192,4 @@ impl Interest {
 }
 
 #[cfg(test)]
-#[path = "directory_tests.rs"]
 mod tests;

@@ -271,6 +271,18 @@ fn expiry_takes_only_what_has_run_out() {
 }
 
 #[test]
+fn a_lease_that_outlives_one_round_goes_in_a_later_one() {
+    let fixture = Fixture::new(MemoryLimits::default());
+    fixture.renew("lobby", 1, 1_000).unwrap();
+    fixture.renew("lobby", 2, 3_000).unwrap();
+    for expected in [1, 0] {
+        fixture.clock.advance_ms(1_500);
+        fixture.expire_all();
+        assert_eq!(fixture.engine.usage().channels, expected);
+    }
+}
+
+#[test]
 fn one_call_of_expire_looks_at_a_bounded_part() {
     let fixture = Fixture::new(MemoryLimits::default());
     let count = 4 * EXPIRE_WORK as u128 * 64;

@@ -8,6 +8,8 @@
 pub mod broker;
 pub mod history;
 pub mod presence;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::Future,
