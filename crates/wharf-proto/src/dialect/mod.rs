@@ -6,6 +6,10 @@ use crate::{Disconnect, message::ErrorReply, wire::Dialect};
 pub mod centrifuge_json;
 pub mod centrifuge_uni;
 pub mod events;
+#[cfg(test)]
+mod events_for_tests;
+#[cfg(test)]
+mod transcript;
 
 /// The place of a dialect in [`ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

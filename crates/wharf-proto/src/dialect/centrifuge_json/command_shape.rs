@@ -1,9 +1,12 @@
 //! The commands of the wire as serde reads them. Nothing of a payload is parsed beyond its grammar, and only what
 //! a command keeps is copied.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, value::MapAccessDeserializer},
+};
 use serde_json::value::RawValue;
 
 use super::{decode::CommandError, payload};
@@ -17,53 +20,53 @@ pub(super) struct CommandShape<'a> {
     #[serde(deserialize_with = "or_default")]
     pub(super) id: u32,
     #[serde(borrow)]
-    connect: Option<ConnectShape<'a>>,
+    connect: Object<ConnectShape<'a>>,
     #[serde(borrow)]
-    subscribe: Option<SubscribeShape<'a>>,
+    subscribe: Object<SubscribeShape<'a>>,
     #[serde(borrow)]
-    unsubscribe: Option<ChannelShape<'a>>,
+    unsubscribe: Object<ChannelShape<'a>>,
     #[serde(borrow)]
-    publish: Option<PublishShape<'a>>,
+    publish: Object<PublishShape<'a>>,
     #[serde(borrow)]
-    presence: Option<ChannelShape<'a>>,
+    presence: Object<ChannelShape<'a>>,
     #[serde(borrow)]
-    presence_stats: Option<ChannelShape<'a>>,
+    presence_stats: Object<ChannelShape<'a>>,
     #[serde(borrow)]
-    history: Option<HistoryShape<'a>>,
+    history: Object<HistoryShape<'a>>,
     #[serde(borrow)]
-    rpc: Option<RpcShape<'a>>,
+    rpc: Object<RpcShape<'a>>,
     #[serde(borrow)]
-    send: Option<SendShape<'a>>,
+    send: Object<SendShape<'a>>,
     #[serde(borrow)]
-    refresh: Option<RefreshShape<'a>>,
+    refresh: Object<RefreshShape<'a>>,
     #[serde(borrow)]
-    sub_refresh: Option<SubRefreshShape<'a>>,
+    sub_refresh: Object<SubRefreshShape<'a>>,
 }
 
 impl CommandShape<'_> {
     /// Centrifuge protocol, messages: of several requests the first in this order counts.
     pub(super) fn read(self, line: &str) -> Result<Option<Request>, CommandError> {
-        Ok(Some(if let Some(connect) = self.connect {
+        Ok(Some(if let Some(connect) = self.connect.0 {
             Request::Connect(Box::new(connect.read(line)?))
-        } else if let Some(subscribe) = self.subscribe {
+        } else if let Some(subscribe) = self.subscribe.0 {
             Request::Subscribe(Box::new(subscribe.read(None)))
-        } else if let Some(unsubscribe) = self.unsubscribe {
+        } else if let Some(unsubscribe) = self.unsubscribe.0 {
             Request::Unsubscribe { channel: unsubscribe.channel.into() }
-        } else if let Some(publish) = self.publish {
+        } else if let Some(publish) = self.publish.0 {
             publish.read(line)?
-        } else if let Some(presence) = self.presence {
+        } else if let Some(presence) = self.presence.0 {
             Request::Presence { channel: presence.channel.into() }
-        } else if let Some(presence_stats) = self.presence_stats {
+        } else if let Some(presence_stats) = self.presence_stats.0 {
             Request::PresenceStats { channel: presence_stats.channel.into() }
-        } else if let Some(history) = self.history {
+        } else if let Some(history) = self.history.0 {
             Request::History(history.read())
-        } else if let Some(rpc) = self.rpc {
+        } else if let Some(rpc) = self.rpc.0 {
             Request::Rpc { method: rpc.method.into(), data: data(rpc.data, line)? }
-        } else if let Some(send) = self.send {
+        } else if let Some(send) = self.send.0 {
             Request::Send { data: data(send.data, line)? }
-        } else if let Some(refresh) = self.refresh {
+        } else if let Some(refresh) = self.refresh.0 {
             Request::Refresh { token: refresh.token.into() }
-        } else if let Some(sub_refresh) = self.sub_refresh {
+        } else if let Some(sub_refresh) = self.sub_refresh.0 {
             sub_refresh.read()
         } else {
             return Ok(None);
@@ -96,7 +99,12 @@ impl ConnectShape<'_> {
             },
             name: self.name.into(),
             version: self.version.into(),
-            subs: self.subs.0.into_iter().map(|(channel, shape)| shape.read(Some(channel))).collect(),
+            subs: self
+                .subs
+                .0
+                .into_iter()
+                .map(|(channel, sub)| sub.0.unwrap_or_default().read(Some(channel)))
+                .collect(),
         })
     }
 }
@@ -185,7 +193,7 @@ struct HistoryShape<'a> {
     #[serde(deserialize_with = "or_default")]
     limit: i32,
     #[serde(borrow)]
-    since: Option<PositionShape<'a>>,
+    since: Object<PositionShape<'a>>,
     #[serde(deserialize_with = "or_default")]
     reverse: bool,
 }
@@ -195,7 +203,7 @@ impl HistoryShape<'_> {
         HistoryRequest {
             channel: self.channel.into(),
             limit: self.limit,
-            since: self.since.map(|since| (since.offset, since.epoch.into())),
+            since: self.since.0.map(|since| (since.offset, since.epoch.into())),
             reverse: self.reverse,
         }
     }
@@ -271,7 +279,7 @@ impl From<Text<'_>> for Box<str> {
 
 /// A map of channel to subscription, in the order of the names. A channel that stands twice is refused.
 #[derive(Default)]
-struct Subs<'a>(BTreeMap<Text<'a>, SubscribeShape<'a>>);
+struct Subs<'a>(BTreeMap<Text<'a>, Object<SubscribeShape<'a>>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Subs<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -285,8 +293,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Subs<'a> {
 
             fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut subs = BTreeMap::new();
-                while let Some((channel, shape)) = map.next_entry::<Text<'de>, SubscribeShape<'de>>()? {
-                    if subs.insert(channel, shape).is_some() {
+                while let Some((channel, sub)) = map.next_entry::<Text<'de>, Object<SubscribeShape<'de>>>()? {
+                    if subs.insert(channel, sub).is_some() {
                         return Err(de::Error::custom("a channel of `subs` stands twice"));
                     }
                 }
@@ -294,6 +302,38 @@ impl<'de: 'a, 'a> Deserialize<'de> for Subs<'a> {
             }
         }
         deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// An object or `null`. Left to itself serde reads a struct from an array too, by the order of its fields, which
+/// no version of the protocol means.
+pub(super) struct Object<T>(pub(super) Option<T>);
+
+impl<T> Default for Object<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Object(None))
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|value| Object(Some(value)))
+            }
+        }
+        deserializer.deserialize_any(Visitor(PhantomData))
     }
 }
 

@@ -2,7 +2,7 @@
 //! `command_shape`.
 
 use super::{
-    command_shape::{CommandShape, ConnectShape},
+    command_shape::{CommandShape, ConnectShape, Object},
     payload,
 };
 use crate::{
@@ -30,9 +30,9 @@ pub fn connect_request(text: &[u8]) -> Result<ConnectRequest, PeerError> {
     if text.trim_ascii().is_empty() {
         return Ok(ConnectRequest::default());
     }
-    serde_json::from_str::<Option<ConnectShape<'_>>>(text)
+    serde_json::from_str::<Object<ConnectShape<'_>>>(text)
         .map_err(CommandError::Grammar)
-        .and_then(|shape| shape.map_or_else(|| Ok(ConnectRequest::default()), |shape| shape.read(text)))
+        .and_then(|shape| shape.0.map_or_else(|| Ok(ConnectRequest::default()), |shape| shape.read(text)))
         .map_err(|error| error.into_peer_error(1))
 }
 
@@ -42,7 +42,8 @@ fn utf8(bytes: &[u8]) -> Result<&str, PeerError> {
 }
 
 fn command(line: &str) -> Result<Command, CommandError> {
-    let shape: CommandShape<'_> = serde_json::from_str(line).map_err(CommandError::Grammar)?;
+    let shape: Object<CommandShape<'_>> = serde_json::from_str(line).map_err(CommandError::Grammar)?;
+    let shape = shape.0.ok_or(CommandError::Incomplete)?;
     let id = shape.id;
     let Some(request) = shape.read(line)? else {
         // Centrifuge protocol, command handling: the empty command is the pong.

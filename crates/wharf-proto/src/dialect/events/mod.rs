@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::{centrifuge_json::whole_or_nothing, one_way_connect_error};
 use crate::{
@@ -137,7 +137,8 @@ impl Stream<'_> {
                 whole_or_nothing(out, |out| self.open(std::slice::from_ref(&subscription), out))
             }
             Push::Unsubscribe { channel, code, .. } if *code >= RESUBSCRIBE_CODE => {
-                reset(channel, None, out);
+                // The cursor stays at what the client has seen: if it is cut off now, it may yet recover.
+                reset(channel, None, None, out);
                 Ok(Encoded::Message(MessageKind::Text))
             }
             Push::Unsubscribe { channel, code, reason } => {
@@ -159,7 +160,10 @@ impl Stream<'_> {
     fn open(&mut self, subs: &[(Channel, SubscribeResult)], out: &mut BytesMut) -> Result<(), Inexpressible> {
         for (channel, result) in subs {
             if let Some(position) = result.position {
-                self.cursor.advance(channel, position);
+                // A client that is cut off before it is told of a loss must be told again when it comes back:
+                // until then its cursor holds a place from which nobody can recover.
+                let offset = if is_lost(result) { u64::MAX } else { position.offset };
+                self.cursor.advance(channel, Position { offset, ..position });
             }
         }
         match self.cursor.encode() {
@@ -167,8 +171,11 @@ impl Stream<'_> {
             None => comment("", out), // Something must be sent, so that the client sees an open stream.
         }
         for (channel, result) in subs {
-            if result.was_recovering && !result.recovered {
-                reset(channel, result.position, out);
+            if is_lost(result) {
+                if let Some(position) = result.position {
+                    self.cursor.advance(channel, position);
+                }
+                reset(channel, result.position, self.cursor.encode().as_deref(), out);
             }
             let epoch = result.position.map(|position| position.epoch);
             for publication in &result.publications {
@@ -205,29 +212,29 @@ impl Stream<'_> {
     }
 }
 
-fn reset(channel: &Channel, position: Option<Position>, out: &mut BytesMut) {
-    named(b"event: wharf.reset\ndata: ", out, |object| {
-        object.text("channel", channel.as_str());
-        if let Some(position) = position {
-            number(position.offset.into(), object.key("offset"));
-            object.text("epoch", position.epoch.as_str());
-        }
-    });
+/// Whether the client asked for what it missed and cannot have it.
+fn is_lost(result: &SubscribeResult) -> bool {
+    result.was_recovering && !result.recovered
+}
+
+fn reset(channel: &Channel, position: Option<Position>, id: Option<&str>, out: &mut BytesMut) {
+    let mut data = BytesMut::new();
+    let mut object = Object::open(&mut data);
+    object.text("channel", channel.as_str());
+    if let Some(position) = position {
+        number(position.offset.into(), object.key("offset"));
+        object.text("epoch", position.epoch.as_str());
+    }
+    object.close();
+    Block { id, event: Some("wharf.reset"), retry_ms: None, data: Some(&data) }.write(out);
 }
 
 fn unsubscribed(channel: &Channel, code: u32, reason: &str, out: &mut BytesMut) {
-    named(b"event: wharf.unsubscribe\ndata: ", out, |object| {
-        object.text("channel", channel.as_str());
-        object.number("code", code);
-        object.text("reason", reason);
-    });
-}
-
-/// One block whose data is an object. JSON written here has no raw line ends, so one line holds it.
-fn named(head: &[u8], out: &mut BytesMut, write: impl FnOnce(&mut Object<'_>)) {
-    out.put_slice(head);
-    let mut object = Object::open(out);
-    write(&mut object);
+    let mut data = BytesMut::new();
+    let mut object = Object::open(&mut data);
+    object.text("channel", channel.as_str());
+    object.number("code", code);
+    object.text("reason", reason);
     object.close();
-    out.put_slice(b"\n\n");
+    Block { event: Some("wharf.unsubscribe"), data: Some(&data), ..Block::default() }.write(out);
 }

@@ -11,6 +11,8 @@ use crate::{
 };
 
 pub mod answer;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{ServerMessage, decode_frame};
 
