@@ -1,6 +1,6 @@
 //! The host a request is for: a name or an address, and perhaps a port.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// A parsed `host[:port]`, as in the Host header, a URL or an Origin. Names compare without regard to case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
