@@ -1,3 +1,9 @@
 //! The motion of Wharf: workers that own connections, the transports that move bytes, HTTP, and clients.
+//!
+//! A [`node::Node`] is what all workers share.
 
+pub mod metrics;
+pub mod node;
 pub mod settings;
+pub mod transport;
+pub mod worker;

@@ -1,0 +1,24 @@
+//! How bytes move. To add a transport: a file beside this that implements [`Transport`], and whatever accepts
+//! it hands it to a worker in an [`crate::worker::Attachment`].
+
+use std::io::{self, IoSlice};
+
+/// One connection's bytes, owned by one worker. Never blocks: what cannot be done now is
+/// [`io::ErrorKind::WouldBlock`].
+///
+/// Contract (tested for each implementation): a write takes a prefix of the slices, in order, and says how
+/// long it was; a read of 0 bytes is the peer's half-close; after `close` the peer reads an end and every call
+/// fails.
+pub trait Transport: Send + 'static {
+    /// Reads what is there into `into`; 0 is the end of the peer's half.
+    fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize>;
+    /// Writes a prefix of what is given.
+    fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// What the worker registers with its event set; none for transports whose readiness reaches the worker
+    /// by its inbox.
+    fn source(&mut self) -> Option<&mut dyn mio::event::Source>;
+    /// Ends both halves. The descriptor itself is closed on drop.
+    fn close(&mut self);
+    /// The name in logs and metrics.
+    fn name(&self) -> &'static str;
+}

@@ -1,0 +1,5 @@
+//! A worker: one thread that owns connections, its members of each channel, and an inbox.
+
+pub mod request;
+
+pub use request::{Attachment, Opening, PollAnswer, PollRequest, SessionKey, ToWorker};

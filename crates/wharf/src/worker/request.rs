@@ -1,0 +1,128 @@
+//! What the rest of the node asks of a worker. All of it goes through the worker's bounded inbox.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use wharf_core::session::Heartbeat;
+use wharf_proto::{
+    Disconnect,
+    message::{Channel, ClientId, ConnectRequest},
+    wire::WireId,
+};
+
+use crate::transport::Transport;
+
+/// A connection for a worker to own.
+pub struct Attachment {
+    /// How its bytes move. The worker registers it with its own event set.
+    pub transport: Box<dyn Transport>,
+    /// What its bytes mean.
+    pub wire: WireId,
+    /// Written first, as it is: the HTTP response head.
+    pub prelude: Bytes,
+    /// Bytes of the peer's that were read already and belong to the connection.
+    pub leftover: Bytes,
+    /// What the session starts with.
+    pub opening: Opening,
+    /// How life is shown on this connection.
+    pub heartbeat: Heartbeat,
+    /// Commands come by `/emulation`: the client learns a session key with its connect reply.
+    pub emulated: bool,
+    /// A held response is ended cleanly at this age; none for sockets.
+    pub max_age_ms: Option<u64>,
+    /// What it is called in metrics: `websocket`, `tcp`, `unix`, `sse`, `http_stream`, ...
+    pub kind: &'static str,
+}
+
+/// What the session of an [`Attachment`] starts with.
+pub enum Opening {
+    /// The peer speaks first, on the connection.
+    Peer,
+    /// This message counts as the first received (`cf_connect`, or the body of the POST).
+    Message(Bytes),
+    /// The session connects with this, and its subscriptions are the server's (`/events`).
+    Connect(Box<ConnectRequest>),
+}
+
+/// The secret by which requests on other connections reach a session: which worker, which slab entry, and 128
+/// random bits that must match.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SessionKey {
+    /// Which worker owns it.
+    pub worker: u16,
+    /// Which entry of the slab it is.
+    pub entry: u64,
+    /// The secret.
+    pub secret: u128,
+}
+
+/// One request of a poll session.
+pub struct PollRequest {
+    /// The session; none for the first request, which must hold `connect`.
+    pub session: Option<SessionKey>,
+    /// The number of the last answer received (`Wharf-Ack`).
+    pub ack: Option<u64>,
+    /// Commands, one a line; may be empty.
+    pub body: Bytes,
+    /// How long to wait for something to say; 0 answers at once.
+    pub wait_ms: u64,
+    /// Where the answer goes. Dropped by the caller when the HTTP request is gone.
+    pub answer: oneshot::Sender<PollAnswer>,
+}
+
+/// The answer to a [`PollRequest`].
+#[derive(Debug)]
+pub enum PollAnswer {
+    /// 200: replies and pushes, one a line.
+    Lines {
+        /// Written as `Wharf-Session`.
+        session: SessionKey,
+        /// Written as `Wharf-Seq`.
+        seq: u64,
+        /// The body.
+        body: Bytes,
+    },
+    /// 404: not known, or its lease ran out. The client connects anew and recovers by position.
+    UnknownSession,
+    /// The session ended; the body (one `disconnect` line) says why. 200, and the next request is 404.
+    Ended {
+        /// The body.
+        body: Bytes,
+    },
+    /// 400: the first request held no readable `connect`, or the commands cannot be read; the text says why.
+    Refused(Disconnect),
+}
+
+/// Whom a server API call means. Empty fields match all; at least one is set.
+#[derive(Debug, Clone, Default)]
+pub struct Selector {
+    /// A user.
+    pub user: Option<Box<str>>,
+    /// A connection.
+    pub client: Option<ClientId>,
+    /// A session.
+    pub session: Option<SessionKey>,
+    /// Connections that are spared.
+    pub spared: Vec<ClientId>,
+}
+
+/// What is asked of a worker.
+pub enum ToWorker {
+    /// Own this connection.
+    Attach(Box<Attachment>),
+    /// Serve this poll.
+    Poll(PollRequest),
+    /// Commands for an emulated session, as the dialect's bytes. Answered with whether the session is known.
+    Emulate { session: SessionKey, data: Bytes, answer: oneshot::Sender<bool> },
+    /// Readiness of a transport without a descriptor.
+    Ready { entry: u64 },
+    /// Remove whom the selector means from the channel (push code 2000).
+    Unsubscribe { channel: Channel, selector: Arc<Selector> },
+    /// End whom the selector means.
+    Disconnect { selector: Arc<Selector>, disconnect: Disconnect },
+    /// An engine call finished; run its continuation.
+    Completed(Box<dyn FnOnce(&mut super::Worker) + Send>),
+    /// SIGTERM: end every connection within the time, spread out.
+    Drain { within_ms: u64 },
+}
