@@ -1,0 +1,116 @@
+//! Who may connect, and with which subscriptions of the server's.
+
+use std::sync::{Arc, LazyLock};
+
+use wharf_proto::{
+    Disconnect,
+    message::{Channel, ClientInfo, ConnectRequest, ConnectResult, ReplyBody, SubscribeRequest, SubscribeResult},
+};
+
+use super::{Action, Heartbeat, Phase, Session, rules::Rules};
+use crate::time::Millis;
+
+/// A connect that waits for the outcome of its subscriptions.
+#[derive(Debug)]
+pub(super) struct Connecting {
+    id: u32,
+    result: ConnectResult,
+    /// The newest offset that each of `result.subs` covers.
+    tops: Vec<u64>,
+    /// Outcomes still to come.
+    waiting: usize,
+}
+
+/// The user of clients without a token: one for all, so that it costs nothing for each connection.
+static ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+
+impl Session {
+    pub(super) fn connect(
+        &mut self,
+        id: u32,
+        request: ConnectRequest,
+        rules: &Rules,
+        now: Millis,
+        actions: &mut Vec<Action>,
+    ) {
+        if let Err(disconnect) = admit(&request, rules) {
+            return self.disconnect(&disconnect, actions);
+        }
+        self.info = Some(Arc::new(ClientInfo {
+            user: Arc::clone(&ANONYMOUS),
+            client: self.client,
+            conn_info: None,
+            chan_info: None,
+        }));
+        self.phase = Phase::Connecting;
+        // The identifier is random, so its low bits spread the pings as well as any.
+        self.keepalive.connected(self.client.0 as u16, rules, now);
+        let result = self.connect_result(rules);
+        let subs = if self.one_way { request.subs } else { Vec::new() };
+        let started = subs.into_iter().filter(|sub| self.begin_server_side(sub, rules, actions)).count();
+        self.connecting = Some(Box::new(Connecting { id, result, tops: Vec::new(), waiting: started }));
+        self.finish_connecting(actions);
+    }
+
+    fn connect_result(&self, rules: &Rules) -> ConnectResult {
+        ConnectResult {
+            client: self.client,
+            version: rules.version.into(),
+            subs: Vec::new(),
+            ping_s: self.keepalive.advertised_ping_s(rules),
+            pong: self.keepalive.heartbeat() == Heartbeat::Pong,
+            session: Box::default(),
+            node: Box::default(),
+        }
+    }
+
+    /// Starts one subscription of the server's. A channel that may not be joined is left out silently
+    /// (Centrifuge protocol section 1.5); false then.
+    fn begin_server_side(&mut self, request: &SubscribeRequest, rules: &Rules, actions: &mut Vec<Action>) -> bool {
+        let Ok(channel) = Channel::parse(&request.channel) else { return false };
+        let Ok(options) = self.may_subscribe(&channel, request, rules) else { return false };
+        self.begin_subscription(0, channel, Box::new(request.clone()), &options, rules, actions);
+        true
+    }
+
+    /// The outcome of one subscription of the server's, with the newest offset it covers; none if it failed.
+    pub(super) fn subscribed_server_side(
+        &mut self,
+        channel: &Channel,
+        outcome: Option<(SubscribeResult, u64)>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some(connecting) = &mut self.connecting else { return };
+        connecting.waiting -= 1;
+        if let Some((result, top)) = outcome {
+            connecting.result.subs.push((channel.clone(), result));
+            connecting.tops.push(top);
+        }
+        self.finish_connecting(actions);
+    }
+
+    /// With the last outcome the client is told, and then hears its channels.
+    fn finish_connecting(&mut self, actions: &mut Vec<Action>) {
+        let Some(connecting) = self.connecting.take_if(|connecting| connecting.waiting == 0) else { return };
+        let Connecting { id, result, tops, .. } = *connecting;
+        let channels: Vec<Channel> = result.subs.iter().map(|(channel, _)| channel.clone()).collect();
+        self.phase = Phase::Connected;
+        self.reply(id, Ok(ReplyBody::Connect(Box::new(result))), actions);
+        for (channel, top) in channels.iter().zip(tops) {
+            self.activate(channel, top, actions);
+        }
+    }
+}
+
+/// Who may connect. This server checks no tokens: in development they are ignored, else refused.
+fn admit(request: &ConnectRequest, rules: &Rules) -> Result<(), Disconnect> {
+    if rules.development {
+        Ok(())
+    } else if !request.token.is_empty() {
+        Err(Disconnect::INVALID_TOKEN.with_reason("invalid token: this server has no key to check tokens with"))
+    } else if !rules.allow_anonymous_connect {
+        Err(Disconnect::BAD_REQUEST.with_reason("no credentials: anonymous clients may not connect"))
+    } else {
+        Ok(())
+    }
+}
