@@ -10,4 +10,5 @@ pub mod memory;
 pub mod namespace;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod session;
 pub mod time;

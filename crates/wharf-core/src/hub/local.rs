@@ -242,8 +242,13 @@ impl LocalHub {
     }
 
     fn open(&mut self, name: &Channel) -> u32 {
-        let local =
-            LocalChannel { name: name.clone(), members: Vec::new(), position: None, being_seated: 0, held: None };
+        let local = LocalChannel {
+            name: name.clone(),
+            members: Vec::new(),
+            position: None,
+            being_seated: 0,
+            held: None,
+        };
         let key = match self.free.pop() {
             Some(key) => {
                 self.channels[key as usize] = Some(local);

@@ -133,7 +133,10 @@ pub(super) enum Subject {
 #[allow(missing_docs)]
 pub enum Outcome {
     /// The page is none where the channel keeps no history.
-    Subscribed { channel: Channel, page: Result<Option<HistoryPage>, BrokerError> },
+    Subscribed {
+        channel: Channel,
+        page: Result<Option<HistoryPage>, BrokerError>,
+    },
     Published(Result<Published, BrokerError>),
     History(Result<HistoryPage, BrokerError>),
     Presence(Result<Vec<Arc<ClientInfo>>, BrokerError>),

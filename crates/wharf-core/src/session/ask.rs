@@ -19,7 +19,14 @@ struct Permission {
 }
 
 impl Session {
-    pub(super) fn publish(&mut self, id: u32, name: &str, data: Data, rules: &Rules, actions: &mut Vec<Action>) {
+    pub(super) fn publish(
+        &mut self,
+        id: u32,
+        name: &str,
+        data: Data,
+        rules: &Rules,
+        actions: &mut Vec<Action>,
+    ) {
         let Some((channel, options)) = self.known_channel(id, name, rules, actions) else { return };
         let permission = Permission {
             client: options.allow_publish_for_client,
@@ -55,7 +62,13 @@ impl Session {
         }
     }
 
-    fn may_ask_presence(&mut self, id: u32, name: &str, rules: &Rules, actions: &mut Vec<Action>) -> Option<Channel> {
+    fn may_ask_presence(
+        &mut self,
+        id: u32,
+        name: &str,
+        rules: &Rules,
+        actions: &mut Vec<Action>,
+    ) -> Option<Channel> {
         let (channel, options) = self.known_channel(id, name, rules, actions)?;
         let permission = Permission {
             client: options.allow_presence_for_client,
@@ -72,8 +85,16 @@ impl Session {
         None
     }
 
-    pub(super) fn history(&mut self, id: u32, request: HistoryRequest, rules: &Rules, actions: &mut Vec<Action>) {
-        let Some((channel, options)) = self.known_channel(id, &request.channel, rules, actions) else { return };
+    pub(super) fn history(
+        &mut self,
+        id: u32,
+        request: HistoryRequest,
+        rules: &Rules,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((channel, options)) = self.known_channel(id, &request.channel, rules, actions) else {
+            return;
+        };
         let permission = Permission {
             client: options.allow_history_for_client,
             subscriber: options.allow_history_for_subscriber,
@@ -106,7 +127,10 @@ impl Session {
             Err(error) => return self.answer(id, Err(error), actions),
         };
         let answer = match check_epoch(request, &page) {
-            Ok(()) => Ok(ReplyBody::History(HistoryResult { publications: page.publications, position: page.position })),
+            Ok(()) => Ok(ReplyBody::History(HistoryResult {
+                publications: page.publications,
+                position: page.position,
+            })),
             Err(error) => Err(error),
         };
         self.reply(id, answer, actions);

@@ -4,7 +4,9 @@ use std::sync::{Arc, LazyLock};
 
 use wharf_proto::{
     Disconnect,
-    message::{Channel, ClientInfo, ConnectRequest, ConnectResult, ReplyBody, SubscribeRequest, SubscribeResult},
+    message::{
+        Channel, ClientInfo, ConnectRequest, ConnectResult, ReplyBody, SubscribeRequest, SubscribeResult,
+    },
 };
 
 use super::{Action, Heartbeat, Phase, Session, rules::Rules};
@@ -66,7 +68,12 @@ impl Session {
 
     /// Starts one subscription of the server's. A channel that may not be joined is left out silently
     /// (Centrifuge protocol section 1.5); false then.
-    fn begin_server_side(&mut self, request: &SubscribeRequest, rules: &Rules, actions: &mut Vec<Action>) -> bool {
+    fn begin_server_side(
+        &mut self,
+        request: &SubscribeRequest,
+        rules: &Rules,
+        actions: &mut Vec<Action>,
+    ) -> bool {
         let Ok(channel) = Channel::parse(&request.channel) else { return false };
         let Ok(options) = self.may_subscribe(&channel, request, rules) else { return false };
         self.begin_subscription(0, channel, Box::new(request.clone()), &options, rules, actions);
@@ -107,7 +114,8 @@ fn admit(request: &ConnectRequest, rules: &Rules) -> Result<(), Disconnect> {
     if rules.development {
         Ok(())
     } else if !request.token.is_empty() {
-        Err(Disconnect::INVALID_TOKEN.with_reason("invalid token: this server has no key to check tokens with"))
+        Err(Disconnect::INVALID_TOKEN
+            .with_reason("invalid token: this server has no key to check tokens with"))
     } else if !rules.allow_anonymous_connect {
         Err(Disconnect::BAD_REQUEST.with_reason("no credentials: anonymous clients may not connect"))
     } else {

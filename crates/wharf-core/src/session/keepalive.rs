@@ -117,7 +117,9 @@ impl Session {
             (State::Opening, _) => self.disconnect(&Disconnect::STALE, actions),
             (State::AwaitingPong, _) => self.disconnect(&Disconnect::NO_PONG, actions),
             // Nobody is there to be told; the code is for the operator.
-            (State::Leased, _) => self.disconnect(&Disconnect::STALE.with_reason("the poller asked no more"), actions),
+            (State::Leased, _) => {
+                self.disconnect(&Disconnect::STALE.with_reason("the poller asked no more"), actions)
+            }
             (State::Quiet, Heartbeat::Pong) => {
                 actions.push(Action::Push(Push::Ping));
                 self.keepalive.await_pong(rules, now);
@@ -137,7 +139,9 @@ impl Session {
     /// The dialect's pong came.
     pub(super) fn handle_pong(&mut self, rules: &Rules, now: Millis, actions: &mut Vec<Action>) {
         match self.keepalive.heartbeat {
-            Heartbeat::Pong if self.keepalive.state == State::AwaitingPong => self.keepalive.pong_came(rules, now),
+            Heartbeat::Pong if self.keepalive.state == State::AwaitingPong => {
+                self.keepalive.pong_came(rules, now)
+            }
             // A poller may say it is there in more ways than by asking.
             Heartbeat::Asking => {}
             // Centrifuge protocol section 4: a pong that was not asked for is a bad request.

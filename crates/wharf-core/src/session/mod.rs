@@ -30,10 +30,12 @@ use wharf_proto::{
 };
 
 pub use self::action::{Action, Outcome, Ticket};
-pub use self::keepalive::Heartbeat;
 pub use self::ask::{check_epoch, history_filter};
+pub use self::keepalive::Heartbeat;
 pub use self::rules::Rules;
-pub use self::subscribe::{Grant, INSUFFICIENT_STATE, Subscription, SubscriptionState, UNSUBSCRIBED_BY_SERVER};
+pub use self::subscribe::{
+    Grant, INSUFFICIENT_STATE, Subscription, SubscriptionState, UNSUBSCRIBED_BY_SERVER,
+};
 use self::{action::Subject, connect::Connecting, keepalive::Keepalive};
 use crate::{broker::BrokerError, time::Millis};
 
@@ -109,7 +111,13 @@ impl Session {
     }
 
     /// Carries out one command. All commands go through here, in their order.
-    pub fn handle_command(&mut self, command: Command, rules: &Rules, now: Millis, actions: &mut Vec<Action>) {
+    pub fn handle_command(
+        &mut self,
+        command: Command,
+        rules: &Rules,
+        now: Millis,
+        actions: &mut Vec<Action>,
+    ) {
         let Command { id, request } = command;
         match (self.phase, request) {
             (Phase::Ended, _) => {}
@@ -135,6 +143,7 @@ impl Session {
             Request::Send { .. } => self.disconnect(&Disconnect::NOT_AVAILABLE, actions),
             Request::Refresh { token } => self.refresh(&token, actions),
             Request::SubRefresh { channel, token } => self.sub_refresh(id, &channel, &token, actions),
+            Request::Unsupported => self.reply(id, Err(ErrorReply::NOT_AVAILABLE), actions),
             Request::Connect(_) | Request::Pong => {} // `handle_command` has served these two.
         }
     }
@@ -146,10 +155,14 @@ impl Session {
             (Outcome::Subscribed { channel, page }, Subject::Subscribe(request)) => {
                 self.subscribed(id, &channel, &request, page, actions);
             }
-            (Outcome::History(result), Subject::History(request)) => self.historied(id, &request, result, actions),
+            (Outcome::History(result), Subject::History(request)) => {
+                self.historied(id, &request, result, actions)
+            }
             (Outcome::Published(result), _) => self.answer(id, result.map(|_| ReplyBody::Publish), actions),
             (Outcome::Presence(result), _) => self.answer(id, result.map(ReplyBody::Presence), actions),
-            (Outcome::PresenceStats(result), _) => self.answer(id, result.map(ReplyBody::PresenceStats), actions),
+            (Outcome::PresenceStats(result), _) => {
+                self.answer(id, result.map(ReplyBody::PresenceStats), actions)
+            }
             (Outcome::Subscribed { .. } | Outcome::History(_), _) => {
                 debug_assert!(false, "a driver gave a ticket back with another call's outcome");
             }

@@ -4,9 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use wharf_proto::{
     Disconnect,
-    message::{
-        Channel, ChannelNameError, ErrorReply, Push, ReplyBody, SubscribeRequest, SubscribeResult,
-    },
+    message::{Channel, ChannelNameError, ErrorReply, Push, ReplyBody, SubscribeRequest, SubscribeResult},
 };
 
 use super::{Action, Phase, Session, Ticket, action::Subject, broker_error, recovery, rules::Rules};
@@ -83,7 +81,9 @@ impl Session {
         match Channel::parse(name) {
             Ok(channel) => return Some(channel),
             Err(ChannelNameError::Empty) => self.refuse("the command names no channel", actions),
-            Err(error) => self.reply(id, Err(ErrorReply::BAD_REQUEST.with_message(error.to_string())), actions),
+            Err(error) => {
+                self.reply(id, Err(ErrorReply::BAD_REQUEST.with_message(error.to_string())), actions)
+            }
         }
         None
     }
@@ -218,7 +218,11 @@ impl Session {
             return self.disconnect(&Disconnect::INSUFFICIENT_STATE, actions);
         }
         self.remove(channel, actions);
-        actions.push(Action::Push(Push::Unsubscribe { channel: channel.clone(), code, reason: reason.into() }));
+        actions.push(Action::Push(Push::Unsubscribe {
+            channel: channel.clone(),
+            code,
+            reason: reason.into(),
+        }));
     }
 
     fn remove(&mut self, channel: &Channel, actions: &mut Vec<Action>) {
@@ -267,7 +271,8 @@ impl Session {
 
 fn grant(request: &SubscribeRequest, options: &ChannelOptions, server_side: bool) -> Grant {
     let keeps = options.history.keeps_history();
-    let recoverable = keeps && (options.force_recovery || options.allow_recovery && (request.recoverable || server_side));
+    let recoverable =
+        keeps && (options.force_recovery || options.allow_recovery && (request.recoverable || server_side));
     let wishes_position = options.allow_positioning && request.positioned;
     Grant {
         recoverable,
