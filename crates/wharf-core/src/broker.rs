@@ -23,6 +23,24 @@ pub enum Pending<T> {
     Later(Pin<Box<dyn Future<Output = T> + Send>>),
 }
 
+impl<T: Send + 'static> Pending<T> {
+    /// The same with its outcome changed.
+    pub fn map<U: Send + 'static>(self, change: impl FnOnce(T) -> U + Send + 'static) -> Pending<U> {
+        match self {
+            Self::Ready(outcome) => Pending::Ready(change(outcome)),
+            Self::Later(call) => Pending::Later(Box::pin(async move { change(call.await) })),
+        }
+    }
+
+    /// Awaits the outcome.
+    pub async fn outcome(self) -> T {
+        match self {
+            Self::Ready(outcome) => outcome,
+            Self::Later(call) => call.await,
+        }
+    }
+}
+
 /// The world failed, not the caller: retry or degrade.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BrokerError {
@@ -105,7 +123,8 @@ pub trait Broker: Send + Sync + 'static {
     fn publish_join(&self, channel: &Channel, info: Arc<ClientInfo>) -> Pending<Result<(), BrokerError>>;
     /// Tells the members that wish it that a client left.
     fn publish_leave(&self, channel: &Channel, info: Arc<ClientInfo>) -> Pending<Result<(), BrokerError>>;
-    /// This node has its first member of the channel: from the outcome on, the sink hears of it.
+    /// This node has a member of the channel: from the outcome on, the sink hears of it. Called for each member,
+    /// so that each waits for the same beginning; all but the first cost nothing.
     fn subscribe(&self, channel: &Channel) -> Pending<Result<(), BrokerError>>;
     /// This node has lost its last member of the channel.
     fn unsubscribe(&self, channel: &Channel) -> Pending<Result<(), BrokerError>>;

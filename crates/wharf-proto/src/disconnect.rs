@@ -80,6 +80,12 @@ impl Disconnect {
         Self { code: self.code, reason }
     }
 
+    /// The table's entry with this code; another code gets no reason.
+    pub fn of_code(code: u16) -> Self {
+        let known = Self::ALL.iter().find(|known| known.code == code);
+        known.cloned().unwrap_or(Self { code, reason: Cow::Borrowed("") })
+    }
+
     /// Whether a client is meant to come back.
     pub fn reconnects(&self) -> bool {
         !matches!(self.code, 3500..=3999 | 4500..=4999)

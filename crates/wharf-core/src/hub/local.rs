@@ -96,11 +96,11 @@ struct Held {
 }
 
 impl LocalHub {
-    /// Seats a member that hears nothing until [`LocalHub::activate`]. True if it is the channel's first here.
-    pub fn sit_down(&mut self, channel: &Channel, entry: u32, grant: Grant) -> (Seat, bool) {
-        let (key, first) = match self.by_name.get(channel) {
-            Some(key) => (*key, false),
-            None => (self.open(channel), true),
+    /// Seats a member that hears nothing until [`LocalHub::activate`].
+    pub fn sit_down(&mut self, channel: &Channel, entry: u32, grant: Grant) -> Seat {
+        let key = match self.by_name.get(channel) {
+            Some(key) => *key,
+            None => self.open(channel),
         };
         let local = self.channel_mut(key);
         let place = local.members.len() as u32;
@@ -114,7 +114,7 @@ impl LocalHub {
             hears_joins: grant.hears_joins,
         });
         local.being_seated += 1;
-        (Seat { channel: key, place }, first)
+        Seat { channel: key, place }
     }
 
     /// The member has been told everything up to `skip_through` and hears what follows. Returns what came
@@ -157,13 +157,12 @@ impl LocalHub {
         }
         let moved = local.members.get(seat.place as usize).map(|member| (member.entry, seat));
         let channel = local.name.clone();
-        let last = local.members.is_empty();
-        if last {
+        if local.members.is_empty() {
             self.by_name.remove(&channel);
             self.channels[seat.channel as usize] = None;
             self.free.push(seat.channel);
         }
-        Departure { channel, moved, last }
+        Departure { channel, moved }
     }
 
     /// The members of a channel; none if it has none here.
@@ -225,6 +224,19 @@ impl LocalHub {
         let queue = local.held.as_mut().and_then(|held| held.catching_up.take()).unwrap_or_default();
         local.drop_empty_held();
         queue
+    }
+
+    /// Where the channel stands is not known any more: its members are about to leave, and the next who reads it
+    /// says where it stands.
+    pub fn forget_position(&mut self, channel: &Channel) {
+        if let Some(local) = self.local_mut(channel) {
+            local.position = None;
+            if let Some(held) = &mut local.held {
+                held.catching_up = None;
+                held.seating_overflowed |= local.being_seated > 0;
+            }
+            local.drop_empty_held();
+        }
     }
 
     /// A publication that was read from history is delivered: the channel stands behind it, and whoever is being
@@ -362,6 +374,4 @@ pub struct Departure {
     pub channel: Channel,
     /// The connection that sits there now, and its new seat.
     pub moved: Option<(u32, Seat)>,
-    /// Nobody is left in the channel here.
-    pub last: bool,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wharf_proto::{
     Disconnect,
-    message::{Channel, ClientInfo, HistoryRequest, PresenceStats, Push, Reply, SubscribeRequest},
+    message::{Channel, ClientId, ClientInfo, HistoryRequest, PresenceStats, Push, Reply, SubscribeRequest},
 };
 
 use super::Grant;
@@ -93,6 +93,8 @@ pub enum Action {
     RemovePresence {
         /// Where.
         channel: Channel,
+        /// Who.
+        client: ClientId,
     },
     /// Tell the members that wish it that the client joined; no outcome.
     AnnounceJoin {

@@ -240,7 +240,7 @@ impl Session {
             return; // Neither present nor announced yet.
         }
         if grant.presence {
-            actions.push(Action::RemovePresence { channel: channel.clone() });
+            actions.push(Action::RemovePresence { channel: channel.clone(), client: self.client });
         }
         if let (true, Some(info)) = (grant.announced, &self.info) {
             actions.push(Action::AnnounceLeave { channel, info: Arc::clone(info) });

@@ -17,6 +17,16 @@ pub trait Transport: Send + 'static {
     /// What the worker registers with its event set; none for transports whose readiness reaches the worker
     /// by its inbox.
     fn source(&mut self) -> Option<&mut dyn mio::event::Source>;
+    /// The worker has made it the slab entry `entry`; matters only to transports without a source, which name
+    /// the entry when they are ready.
+    fn attached(&mut self, entry: u64) {
+        let _ = entry;
+    }
+    /// Ends our half: the peer reads what was written and then an end, and reads go on until it ends its own.
+    /// A transport whose halves cannot end apart ends both.
+    fn finish(&mut self) {
+        self.close();
+    }
     /// Ends both halves. The descriptor itself is closed on drop.
     fn close(&mut self);
     /// The name in logs and metrics.

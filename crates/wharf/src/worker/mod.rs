@@ -1,5 +1,160 @@
 //! A worker: one thread that owns connections, its members of each channel, and an inbox.
+//!
+//! This code knows no event set and no clock: whoever drives it ([`drive`] on real sockets, the simulation in
+//! tests) says which connections are ready and what time it is, and calls [`Worker::tick`].
+//!
+//! | file | does |
+//! |---|---|
+//! | `attach` | takes a connection in |
+//! | `read` | bytes -> messages -> commands |
+//! | `perform` | what a session asks for |
+//! | `join` | members sit down in the hub and stand up |
+//! | `calls` | outcomes of the engine, now or later |
+//! | `deliver` | broadcasts -> members |
+//! | `catch_up` | what was missed -> members, from history |
+//! | `write` | outboxes -> transports |
+//! | `closing` | farewells, and the end |
+//! | `poll` | sessions that ask by HTTP |
+//! | `tick` | the order of all that |
+//! | `drive` | the real event set |
 
+mod attach;
+mod calls;
+mod catch_up;
+mod closing;
+mod connection;
+mod deliver;
+pub mod drive;
+mod inbox;
+mod join;
+mod outbox;
+mod perform;
+mod poll;
+mod read;
 pub mod request;
+mod session_key;
+mod slab;
+mod tick;
+mod timers;
+mod write;
 
-pub use request::{Attachment, Opening, PollAnswer, PollRequest, SessionKey, ToWorker};
+use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use wharf_core::{
+    hub::LocalHub,
+    session::Action,
+    time::Millis,
+};
+use wharf_proto::{
+    Disconnect,
+    message::Command,
+    wire::{Inexpressible, WireId},
+};
+
+pub use self::inbox::{Inbox, Wake};
+pub use self::request::{Attachment, Opening, PollAnswer, PollRequest, Selector, SessionKey, ToWorker};
+use self::{
+    connection::Connection,
+    inbox::Drained,
+    outbox::Backlog,
+    slab::Slab,
+    timers::Wheel,
+};
+use crate::{metrics::WorkerMetrics, node::Node, transport::Transport};
+
+/// What a worker needs of the world.
+pub trait World: Send {
+    /// Registers a connection's readiness under its key.
+    fn register(&mut self, transport: &mut dyn Transport, key: u64) -> std::io::Result<()>;
+    /// Takes it out again; its descriptor is about to be closed.
+    fn deregister(&mut self, transport: &mut dyn Transport);
+    /// Runs a call of the engine that finishes later.
+    fn spawn(&mut self, call: Pin<Box<dyn Future<Output = ()> + Send>>);
+}
+
+/// One thread's connections and channels.
+pub struct Worker {
+    index: u16,
+    node: Arc<Node>,
+    world: Box<dyn World>,
+    now: Millis,
+    rng: StdRng,
+    connections: Slab<Connection>,
+    hub: LocalHub,
+    wheel: Wheel,
+    draining: bool,
+    engine_calls: usize,
+    /// All bytes that wait in outboxes.
+    outbox_bytes: usize,
+
+    // What a tick works with; empty between ticks, kept for its memory.
+    drained: Drained,
+    /// Connections with something to write.
+    dirty: Vec<u64>,
+    /// Connections that were stopped by their reading budget.
+    unread: VecDeque<u64>,
+    /// Connections to end, found while their channel was being served.
+    doomed: Vec<(u64, Disconnect)>,
+    due: Vec<u64>,
+    commands: Vec<Command>,
+    actions: Vec<Action>,
+    queue: VecDeque<(u32, Action)>,
+    performing: bool,
+    /// The encodings of the broadcast being delivered, by wire.
+    encoded: Vec<Option<Result<Bytes, Inexpressible>>>,
+    read_buffer: Vec<u8>,
+    spare_backlogs: Vec<Box<Backlog>>,
+}
+
+/// What one read takes at the most.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
+
+/// The most engine calls under way for one worker. LIMITS.md, `ENGINE_CALLS`: past it commands are answered with
+/// error 100, temporary.
+pub const ENGINE_CALLS: usize = 65_536;
+
+impl Worker {
+    /// A worker of the node, by its index. `seed` makes its identifiers and secrets.
+    pub fn new(node: Arc<Node>, index: u16, world: Box<dyn World>, seed: [u8; 32], now: Millis) -> Self {
+        Self {
+            index,
+            node,
+            world,
+            now,
+            rng: rand::SeedableRng::from_seed(seed),
+            connections: Slab::new(),
+            hub: LocalHub::default(),
+            wheel: Wheel::new(now),
+            draining: false,
+            engine_calls: 0,
+            outbox_bytes: 0,
+            drained: Drained::default(),
+            dirty: Vec::new(),
+            unread: VecDeque::new(),
+            doomed: Vec::new(),
+            due: Vec::new(),
+            commands: Vec::new(),
+            actions: Vec::new(),
+            queue: VecDeque::new(),
+            performing: false,
+            encoded: vec![None; WireId::count()],
+            read_buffer: vec![0; READ_BUFFER_BYTES],
+            spare_backlogs: Vec::new(),
+        }
+    }
+
+    /// How many connections and poll sessions there are.
+    pub fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    fn metrics(&self) -> &WorkerMetrics {
+        self.node.metrics.worker(usize::from(self.index))
+    }
+
+    fn inbox(&self) -> &Arc<Inbox> {
+        &self.node.workers[usize::from(self.index)]
+    }
+}

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use wharf_core::session::Heartbeat;
+use wharf_core::{
+    broker::{BrokerError, HistoryPage},
+    session::{Heartbeat, Outcome, Ticket},
+};
 use wharf_proto::{
     Disconnect,
-    message::{Channel, ClientId, ConnectRequest},
+    message::{Channel, ClientId, ConnectRequest, Position},
     wire::WireId,
 };
 
@@ -29,6 +32,8 @@ pub struct Attachment {
     pub heartbeat: Heartbeat,
     /// Commands come by `/emulation`: the client learns a session key with its connect reply.
     pub emulated: bool,
+    /// The client sends no commands: its subscriptions come with its connect and are the server's.
+    pub one_way: bool,
     /// A held response is ended cleanly at this age; none for sockets.
     pub max_age_ms: Option<u64>,
     /// What it is called in metrics: `websocket`, `tcp`, `unix`, `sse`, `http_stream`, ...
@@ -121,8 +126,21 @@ pub enum ToWorker {
     Unsubscribe { channel: Channel, selector: Arc<Selector> },
     /// End whom the selector means.
     Disconnect { selector: Arc<Selector>, disconnect: Disconnect },
-    /// An engine call finished; run its continuation.
-    Completed(Box<dyn FnOnce(&mut super::Worker) + Send>),
     /// SIGTERM: end every connection within the time, spread out.
     Drain { within_ms: u64 },
+}
+
+/// An engine call that finished later. These pass the inbox without a bound of its own: there are only as many as
+/// calls under way, and a worker starts no more than its `ENGINE_CALLS`.
+pub struct Completion {
+    pub(super) kind: Completed,
+}
+
+pub(super) enum Completed {
+    /// A session's call.
+    Session { key: u64, ticket: Ticket, outcome: Outcome },
+    /// A channel's history after the position at which something was missed.
+    History { channel: Channel, from: Position, page: Result<HistoryPage, BrokerError> },
+    /// A call whose outcome nobody waits for.
+    Unanswered,
 }

@@ -1,0 +1,118 @@
+//! What all workers and HTTP tasks of one process share.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    time::Instant,
+};
+
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use wharf_core::{
+    broker::{Context, Engine},
+    hub::Directory,
+    session::Rules,
+    time::Millis,
+};
+use wharf_proto::message::ClientId;
+
+use crate::{metrics::Metrics, settings::Settings, worker::Inbox};
+
+/// What clients and operators are told.
+pub const VERSION: &str = concat!("Wharf ", env!("CARGO_PKG_VERSION"));
+
+/// What all workers and HTTP tasks of one process share.
+pub struct Node {
+    /// What the operator decided.
+    pub settings: Settings,
+    /// The same, as sessions need it.
+    pub rules: Rules,
+    /// What keeps the channels.
+    pub engine: Arc<dyn Engine>,
+    /// Which workers have members of which channel.
+    pub directory: Arc<Directory>,
+    /// One inbox a worker, in the order of their indices.
+    pub workers: Vec<Arc<Inbox>>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// The node's identifier: a UUID made at start.
+    pub id: Box<str>,
+    /// SIGTERM came: `/health` says 503 and nothing new is accepted.
+    pub draining: AtomicBool,
+    started: Instant,
+    /// For calls of the engine from outside of workers, which have generators of their own.
+    rng: Mutex<StdRng>,
+}
+
+impl Node {
+    /// A node whose randomness comes from `seed`. `make_engine` is given the sink that the engine hands over to.
+    pub fn new(
+        settings: Settings,
+        workers: Vec<Arc<Inbox>>,
+        seed: [u8; 32],
+        make_engine: impl FnOnce(Arc<Directory>) -> Arc<dyn Engine>,
+    ) -> Arc<Self> {
+        let inboxes = workers.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn wharf_core::hub::Inbox>).collect();
+        let directory = Arc::new(Directory::new(inboxes));
+        let mut rng = StdRng::from_seed(seed);
+        let id = random_client(&mut rng).to_string().into();
+        Arc::new(Self {
+            rules: rules(&settings),
+            engine: make_engine(Arc::clone(&directory)),
+            directory,
+            metrics: Metrics::new(workers.len()),
+            workers,
+            id,
+            draining: AtomicBool::new(false),
+            started: Instant::now(),
+            rng: Mutex::new(rng),
+            settings,
+        })
+    }
+
+    /// The time on the node's own clock.
+    pub fn now(&self) -> Millis {
+        Millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// Calls the engine from outside of a worker.
+    pub fn with_context<R>(&self, call: impl FnOnce(&mut Context<'_>) -> R) -> R {
+        // The generator is taken out by forking it, so that no call of the engine happens under this lock.
+        let mut rng = {
+            let mut shared = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+            StdRng::from_rng(&mut *shared)
+        };
+        call(&mut Context { now: self.now(), rng: &mut rng })
+    }
+
+    /// How many connections a worker owns.
+    pub fn load(&self, worker: usize) -> usize {
+        self.workers[worker].connections()
+    }
+}
+
+/// A new connection's identifier.
+pub(crate) fn random_client(rng: &mut StdRng) -> ClientId {
+    ClientId::from_random(random_bits(rng))
+}
+
+/// 128 random bits.
+pub(crate) fn random_bits(rng: &mut StdRng) -> u128 {
+    u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())
+}
+
+fn rules(settings: &Settings) -> Rules {
+    let (limits, times) = (&settings.limits, &settings.times);
+    Rules {
+        namespaces: settings.namespaces.clone(),
+        development: settings.development,
+        allow_anonymous_connect: settings.allow_anonymous_connect,
+        rpc_echo: settings.rpc_echo,
+        channels_per_client: limits.channels_per_client,
+        history_answer: limits.history_answer,
+        authenticate_ms: times.authenticate_ms,
+        ping_interval_ms: times.ping_interval_ms,
+        pong_timeout_ms: times.pong_timeout_ms,
+        presence_lease_ms: times.presence_lease_ms,
+        presence_renew_ms: times.presence_renew_ms,
+        version: VERSION,
+    }
+}

@@ -1,0 +1,99 @@
+//! Takes a connection in: from here on the worker owns it.
+
+use bytes::{Bytes, BytesMut};
+use wharf_core::session::Session;
+use wharf_proto::{
+    Disconnect,
+    message::{Command, Request},
+    wire::DeframeLimits,
+};
+
+use super::{
+    Worker,
+    connection::{Connection, NEVER, Rare, State},
+    outbox::Outbox,
+    request::{Attachment, Opening, SessionKey},
+};
+use crate::node::{random_bits, random_client};
+
+impl Worker {
+    /// Owns the connection. One that cannot be registered is dropped, which closes it.
+    pub(super) fn attach(&mut self, attachment: Attachment) {
+        let key = self.connections.next_key();
+        let Attachment { mut transport, wire, prelude, leftover, opening, kind, .. } = attachment;
+        transport.attached(key);
+        if let Err(error) = self.world.register(&mut *transport, key) {
+            tracing::warn!(%error, kind, "a connection could not be watched and was dropped");
+            return;
+        }
+        let client = random_client(&mut self.rng);
+        let rules = &self.node.rules;
+        let end_at = attachment.max_age_ms.map_or(NEVER, |age_ms| self.now.after_ms(age_ms));
+        let rare = attachment
+            .emulated
+            .then(|| Box::new(Rare { secret: random_bits(&mut self.rng), poll: None }));
+        let conversation = wire.dialect().open();
+        self.connections.insert(Connection {
+            transport: Some(transport),
+            session: Session::new(client, attachment.heartbeat, attachment.one_way, rules, self.now),
+            deframer: wire.framing().deframer(self.deframe_limits()),
+            shares_broadcasts: conversation.shares_broadcasts(),
+            conversation,
+            outbox: Outbox::default(),
+            rare,
+            end_at,
+            scheduled_at: NEVER,
+            kind,
+            wire,
+            state: State::Open,
+            one_way: attachment.one_way,
+        });
+        self.metrics().kind(kind).opened.bump();
+        self.inbox().count_connections(self.connections.len());
+        let index = super::slab::index_of(key);
+        self.push(index, prelude);
+        self.open(index, opening);
+        self.receive_leftover(index, &leftover);
+        if self.draining {
+            self.end_connection(index, &Disconnect::SHUTDOWN);
+        }
+        self.schedule(index);
+        // What came before the registration makes no event.
+        self.unread.push_back(key);
+    }
+
+    fn open(&mut self, index: u32, opening: Opening) {
+        match opening {
+            Opening::Peer => {}
+            Opening::Message(message) => self.receive_message(index, &message),
+            Opening::Connect(request) => {
+                self.handle_command(index, Command { id: 1, request: Request::Connect(request) });
+            }
+        }
+    }
+
+    fn receive_leftover(&mut self, index: u32, leftover: &Bytes) {
+        if !leftover.is_empty() {
+            self.receive(index, &mut BytesMut::from(&leftover[..]));
+        }
+    }
+
+    pub(super) fn deframe_limits(&self) -> DeframeLimits {
+        let limits = &self.node.settings.limits;
+        DeframeLimits { message_bytes: limits.message_bytes, fragments: limits.fragments_per_message }
+    }
+
+    /// The key by which requests on other connections reach this session.
+    pub(super) fn session_key(&mut self, index: u32) -> Option<SessionKey> {
+        let secret = self.connections.at(index)?.rare.as_ref()?.secret;
+        Some(SessionKey { worker: self.index, entry: self.connections.key_of(index), secret })
+    }
+
+    /// The entry of a session key, if its secret is right.
+    pub(super) fn resolve_session(&mut self, key: SessionKey) -> Option<u32> {
+        let index = self.connections.resolve(key.entry)?;
+        let rare = self.connections.at(index)?.rare.as_ref()?;
+        let same = subtle::ConstantTimeEq::ct_eq(&rare.secret.to_le_bytes()[..], &key.secret.to_le_bytes()[..]);
+        bool::from(same).then_some(index)
+    }
+}

@@ -1,0 +1,87 @@
+//! One entry of the slab: a connection, or a poll session that has none at the moment.
+
+use wharf_core::{
+    session::Session,
+    time::Millis,
+};
+use wharf_proto::wire::{Conversation, Deframer, WireId};
+
+use super::{outbox::Outbox, poll::PollState};
+use crate::transport::Transport;
+
+/// One entry of the slab. Its fields and what they point to are the memory of an idle connection; ARCHITECTURE.md
+/// has the budget, and a test holds it.
+pub struct Connection {
+    /// None for poll sessions.
+    pub transport: Option<Box<dyn Transport>>,
+    pub session: Session,
+    pub deframer: Box<dyn Deframer>,
+    pub conversation: Box<dyn Conversation>,
+    pub outbox: Outbox,
+    /// What only some connections have.
+    pub rare: Option<Box<Rare>>,
+    /// A held response ends at this age, and everything at its moment of a drain.
+    pub end_at: Millis,
+    /// The earliest turn in the timer wheel.
+    pub scheduled_at: Millis,
+    pub kind: &'static str,
+    pub wire: WireId,
+    pub state: State,
+    /// The client sends no commands.
+    pub one_way: bool,
+    /// Broadcasts have the same bytes for everybody on the wire.
+    pub shares_broadcasts: bool,
+}
+
+/// How a connection's end comes about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Messages go both ways.
+    Open,
+    /// The farewell waits to be written, or was; what the peer says is not looked at.
+    Closing {
+        /// The peer said its farewell as well: nothing more is awaited.
+        answered: bool,
+        /// Our half has ended.
+        finished: bool,
+        /// At the latest.
+        deadline: Millis,
+    },
+}
+
+/// What only some connections have.
+pub struct Rare {
+    /// The secret of the session key.
+    pub secret: u128,
+    /// The state of a poll session.
+    pub poll: Option<PollState>,
+}
+
+/// No deadline.
+pub const NEVER: Millis = Millis(u64::MAX);
+
+impl Connection {
+    /// When this connection wants to be looked at.
+    pub fn deadline(&self, write_stall_ms: u64) -> Millis {
+        let session = self.session.poll_timeout().unwrap_or(NEVER);
+        let stalled = self.outbox.blocked_since().map_or(NEVER, |since| since.after_ms(write_stall_ms));
+        let waiting = self.poll().map_or(NEVER, PollState::deadline);
+        match self.state {
+            State::Closing { deadline, .. } => deadline,
+            State::Open => session.min(stalled).min(waiting).min(self.end_at),
+        }
+    }
+
+    /// Messages go both ways.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    pub fn poll(&self) -> Option<&PollState> {
+        self.rare.as_ref().and_then(|rare| rare.poll.as_ref())
+    }
+
+    pub fn poll_mut(&mut self) -> Option<&mut PollState> {
+        self.rare.as_mut().and_then(|rare| rare.poll.as_mut())
+    }
+}

@@ -1,0 +1,140 @@
+//! Drives a worker on real sockets: a private event set, itself registered once with the runtime, so that no
+//! connection that waits has a task, a waker or a timer.
+
+use std::{
+    future::Future,
+    io,
+    os::fd::{AsRawFd, RawFd},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use mio::{Events, Interest, Poll, Registry, Token};
+use tokio::{io::unix::AsyncFd, runtime::Handle};
+
+use super::{Wake, Worker, World};
+use crate::{node::Node, transport::Transport};
+
+/// Events taken from the kernel at once; the worker yields to the runtime's tasks after so many.
+const EVENTS: usize = 512;
+
+/// The waker's token: no slab key has this value, since no generation and index reach it together.
+const WAKE: Token = Token(usize::MAX);
+
+/// A worker's event set, made before the worker so that its inbox can wake it.
+pub struct EventSet {
+    poll: Poll,
+}
+
+impl EventSet {
+    /// An event set, and what wakes whoever waits for it.
+    pub fn new() -> io::Result<(Self, Wake)> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), WAKE)?;
+        let wake = Box::new(move || {
+            // Fails only if the event set is gone, and then nobody needs to be woken.
+            drop(waker.wake());
+        });
+        Ok((Self { poll }, wake))
+    }
+
+    /// What a worker on this event set needs of the world. Calls of the engine run on `runtime`.
+    pub fn world(&self, runtime: Handle) -> io::Result<Box<dyn World>> {
+        Ok(Box::new(RealWorld { registry: self.poll.registry().try_clone()?, runtime }))
+    }
+}
+
+struct RealWorld {
+    registry: Registry,
+    runtime: Handle,
+}
+
+impl World for RealWorld {
+    fn register(&mut self, transport: &mut dyn Transport, key: u64) -> io::Result<()> {
+        let Some(source) = transport.source() else { return Ok(()) };
+        self.registry.register(source, Token(key as usize), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn deregister(&mut self, transport: &mut dyn Transport) {
+        if let Some(source) = transport.source() {
+            // The descriptor is closed next, which takes it out of the set in any case.
+            drop(self.registry.deregister(source));
+        }
+    }
+
+    fn spawn(&mut self, call: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        self.runtime.spawn(call);
+    }
+}
+
+/// The event set's descriptor, as the runtime watches it.
+struct Watched(RawFd);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0
+    }
+}
+
+/// Runs a worker until `stop` is done. Must be called on the runtime that the worker lives on.
+pub async fn drive(
+    mut worker: Worker,
+    mut set: EventSet,
+    node: Arc<Node>,
+    stop: impl Fn(&Worker) -> bool,
+) -> io::Result<()> {
+    let watched = AsyncFd::with_interest(Watched(set.poll.as_raw_fd()), tokio::io::Interest::READABLE)?;
+    let mut events = Events::with_capacity(EVENTS);
+    loop {
+        worker.begin(node.now());
+        poll_now(&mut set.poll, &mut events)?;
+        for event in &events {
+            if event.token() != WAKE {
+                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+                let writable = event.is_writable() || event.is_write_closed();
+                worker.handle_ready(event.token().0 as u64, readable, writable);
+            }
+        }
+        let more = !events.is_empty();
+        worker.tick(node.now());
+        if stop(&worker) {
+            return Ok(());
+        }
+        if more || worker.has_work() {
+            tokio::task::yield_now().await;
+        } else {
+            wait(&watched, &worker, &node).await?;
+        }
+    }
+}
+
+fn poll_now(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
+    match poll.poll(events, Some(Duration::ZERO)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            events.clear();
+            Ok(())
+        }
+        polled => polled,
+    }
+}
+
+/// Waits for an event or the next deadline.
+async fn wait(watched: &AsyncFd<Watched>, worker: &Worker, node: &Node) -> io::Result<()> {
+    // The set was empty a moment ago. What came since makes the descriptor ready again.
+    let deadline = worker.next_deadline();
+    let timer = async {
+        match deadline {
+            Some(due) => tokio::time::sleep(Duration::from_millis(due.ms_since(node.now()) + 1)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ready = watched.readable() => {
+            // Edge-triggered: readiness is given back, and the set is polled until it is empty before the next wait.
+            ready?.clear_ready();
+            Ok(())
+        }
+        () = timer => Ok(()),
+    }
+}

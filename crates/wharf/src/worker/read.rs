@@ -1,0 +1,166 @@
+//! Bytes become messages, messages become commands, and commands are carried out, in their order.
+
+use std::io;
+
+use wharf_proto::{
+    Disconnect, PeerError,
+    message::{Command, ErrorReply, Reply},
+    wire::Incoming,
+};
+
+use super::{Worker, connection::State};
+
+/// The most reads of one connection in a tick; more waits for the next, so that no connection starves others.
+/// LIMITS.md, `READS_A_TICK`.
+pub const READS_A_TICK: usize = 4;
+
+/// Pings are left unanswered while more than this waits to be written (RFC 6455 section 5.5.3 allows to answer
+/// only the latest). LIMITS.md, `PONG_BACKLOG_BYTES`.
+pub const PONG_BACKLOG_BYTES: usize = 16 * 1024;
+
+/// One thing that the peer said.
+enum Said {
+    Command(Command),
+    Ping(Box<[u8]>),
+    PongFrame,
+    /// The framing's farewell.
+    Close(Option<u16>),
+    Broke(PeerError),
+}
+
+/// What a read came to.
+enum Progress {
+    /// There may be more.
+    More,
+    /// The next event will say when there is more.
+    Drained,
+}
+
+impl Worker {
+    /// The connection may be read: reads what is there, up to its budget.
+    pub(super) fn read(&mut self, key: u64) {
+        let Some(index) = self.connections.resolve(key) else { return };
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let drained = (0..READS_A_TICK).any(|_| matches!(self.read_once(index, &mut buffer), Progress::Drained));
+        self.read_buffer = buffer;
+        if !drained {
+            self.unread.push_back(key);
+        }
+        self.schedule(index);
+    }
+
+    fn read_once(&mut self, index: u32, buffer: &mut [u8]) -> Progress {
+        let Some(connection) = self.connections.at(index) else { return Progress::Drained };
+        let Some(transport) = &mut connection.transport else { return Progress::Drained };
+        let state = connection.state;
+        match transport.try_read(buffer) {
+            Ok(0) => {
+                self.peer_finished(index);
+                Progress::Drained
+            }
+            Ok(count) => {
+                self.metrics().bytes_in.add(count as u64);
+                // RFC 6455 section 1.4: what comes after the farewell is not looked at.
+                if state == State::Open {
+                    self.receive(index, &mut buffer[..count]);
+                }
+                // Events are edge-triggered, and a short read has taken everything there was.
+                if count < buffer.len() { Progress::Drained } else { Progress::More }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Drained,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Progress::More,
+            Err(_) => {
+                self.drop_connection(index, Disconnect::CONNECTION_CLOSED.code);
+                Progress::Drained
+            }
+        }
+    }
+
+    /// Takes bytes of the peer's.
+    pub(super) fn receive(&mut self, index: u32, bytes: &mut [u8]) {
+        let Some(connection) = self.connections.at(index) else { return };
+        let mut said = Vec::new();
+        let mut messages = 0;
+        let conversation = &mut connection.conversation;
+        let commands = &mut self.commands;
+        let mut broken = false;
+        let fed = connection.deframer.feed(bytes, &mut |incoming| match incoming {
+            _ if broken => {}
+            Incoming::Message(_, message) => {
+                messages += 1;
+                let decoded = conversation.decode(message, commands);
+                said.extend(commands.drain(..).map(Said::Command));
+                if let Err(error) = decoded {
+                    broken = true;
+                    said.push(Said::Broke(error));
+                }
+            }
+            Incoming::Ping(payload) => said.push(Said::Ping(payload.into())),
+            Incoming::Pong(_) => said.push(Said::PongFrame),
+            Incoming::Close(code, _) => said.push(Said::Close(code)),
+        });
+        if let Err(error) = fed {
+            said.push(Said::Broke(error));
+        }
+        self.metrics().messages_in.add(messages);
+        for said in said {
+            self.handle_said(index, said);
+        }
+    }
+
+    /// Takes one whole message that came beside the connection's own bytes.
+    pub(super) fn receive_message(&mut self, index: u32, message: &[u8]) {
+        let Some(connection) = self.connections.at(index) else { return };
+        let mut commands = std::mem::take(&mut self.commands);
+        let decoded = connection.conversation.decode(message, &mut commands);
+        self.metrics().messages_in.bump();
+        for command in commands.drain(..) {
+            self.handle_said(index, Said::Command(command));
+        }
+        self.commands = commands;
+        if let Err(error) = decoded {
+            self.handle_said(index, Said::Broke(error));
+        }
+    }
+
+    fn handle_said(&mut self, index: u32, said: Said) {
+        let Some(connection) = self.connections.at(index) else { return };
+        if !connection.is_open() {
+            return;
+        }
+        match said {
+            Said::Command(command) => self.handle_command(index, command),
+            Said::Ping(payload) => self.answer_ping(index, &payload),
+            Said::PongFrame => {
+                let now = self.now;
+                connection.session.handle_pong_frame(&self.node.rules, now);
+            }
+            Said::Close(code) => self.peer_closed(index, code),
+            Said::Broke(error) => self.end_connection(index, &error.disconnect()),
+        }
+    }
+
+    /// Carries out one command and everything it leads to.
+    pub(super) fn handle_command(&mut self, index: u32, command: Command) {
+        let now = self.now;
+        let busy = self.engine_is_busy();
+        let Some(connection) = self.connections.at(index) else { return };
+        if let Some(poll) = connection.poll_mut() {
+            poll.command_came(&command);
+        }
+        if busy && command.id != 0 {
+            return self.say_reply(index, Reply { id: command.id, result: Err(ErrorReply::INTERNAL) });
+        }
+        connection.session.handle_command(command, &self.node.rules, now, &mut self.actions);
+        self.perform(index);
+    }
+
+    fn answer_ping(&mut self, index: u32, payload: &[u8]) {
+        let Some(connection) = self.connections.at(index) else { return };
+        if connection.outbox.backlog_bytes() <= PONG_BACKLOG_BYTES {
+            let mut pong = bytes::BytesMut::new();
+            connection.wire.framing().pong(payload, &mut pong);
+            self.push(index, pong.freeze());
+        }
+    }
+}

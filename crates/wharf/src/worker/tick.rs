@@ -1,0 +1,159 @@
+//! The order of a worker's work. Everything that others have left is taken in, everything that is due is done,
+//! and then every connection that has something to say is written once.
+
+use wharf_core::time::Millis;
+
+use super::{
+    Worker,
+    connection::NEVER,
+    request::{Completed, ToWorker},
+};
+
+/// The most broadcasts delivered in a tick, and requests served; more waits for the next, so that reading is never
+/// starved. LIMITS.md, `BROADCASTS_A_TICK`, `REQUESTS_A_TICK`.
+pub const BROADCASTS_A_TICK: usize = 1_024;
+#[allow(missing_docs)]
+pub const REQUESTS_A_TICK: usize = 1_024;
+
+/// Ready lists are served in pieces of so many connections a tick. LIMITS.md, `UNREAD_A_TICK`.
+pub const UNREAD_A_TICK: usize = 256;
+
+impl Worker {
+    /// The driver is awake: what is left in the inbox from now on is seen by the coming [`Worker::tick`], and
+    /// nobody need wake it.
+    pub fn begin(&mut self, now: Millis) {
+        self.now = now;
+        self.inbox().hold_wakes();
+    }
+
+    /// A transport with a source became ready.
+    pub fn handle_ready(&mut self, key: u64, readable: bool, writable: bool) {
+        if writable {
+            self.handle_writable(key);
+        }
+        if readable {
+            self.read(key);
+        }
+    }
+
+    /// Does what is to be done now. Call it after the ready transports were handled.
+    pub fn tick(&mut self, now: Millis) {
+        self.now = now;
+        self.read_unread();
+        self.take_inbox();
+        self.serve_deadlines();
+        self.end_doomed();
+        self.flush_dirty();
+        // Writing may have found connections that ended, and their leaving has told others.
+        self.end_doomed();
+        self.flush_dirty();
+    }
+
+    /// Whether there is more to do at once, without any event.
+    pub fn has_work(&self) -> bool {
+        let left = !self.drained.broadcasts.is_empty() || !self.drained.requests.is_empty();
+        left || !self.unread.is_empty() || !self.dirty.is_empty() || !self.doomed.is_empty()
+    }
+
+    /// When [`Worker::tick`] wants to be called at the latest.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.wheel.next_due()
+    }
+
+    fn read_unread(&mut self) {
+        for _ in 0..self.unread.len().min(UNREAD_A_TICK) {
+            if let Some(key) = self.unread.pop_front() {
+                self.read(key);
+            }
+        }
+    }
+
+    fn take_inbox(&mut self) {
+        // What a full tick has left is served before anything newer.
+        if self.drained.broadcasts.is_empty() && self.drained.requests.is_empty() {
+            let inbox = std::sync::Arc::clone(self.inbox());
+            inbox.drain(&mut self.drained);
+        }
+        let lost = std::mem::take(&mut self.drained.lost);
+        while let Some(completion) = self.drained.completions.pop_front() {
+            self.complete(completion.kind);
+        }
+        for _ in 0..REQUESTS_A_TICK {
+            let Some(request) = self.drained.requests.pop_front() else { break };
+            self.handle_request(request);
+        }
+        for _ in 0..BROADCASTS_A_TICK {
+            let Some(broadcast) = self.drained.broadcasts.pop_front() else { break };
+            self.handle_broadcast(&broadcast);
+        }
+        for channel in &lost {
+            self.handle_lost(channel);
+        }
+    }
+
+    fn complete(&mut self, completed: Completed) {
+        self.engine_calls -= 1;
+        match completed {
+            Completed::Session { key, ticket, outcome } => {
+                if let Some(index) = self.connections.resolve(key) {
+                    self.handle_outcome(index, ticket, outcome);
+                    self.answer_poll(index);
+                    self.schedule(index);
+                }
+            }
+            Completed::History { channel, from, page } => self.caught_up(&channel, from, page),
+            Completed::Unanswered => {}
+        }
+    }
+
+    fn handle_request(&mut self, request: ToWorker) {
+        match request {
+            ToWorker::Attach(attachment) => self.attach(*attachment),
+            ToWorker::Poll(request) => self.poll(request),
+            ToWorker::Emulate { session, data, answer } => {
+                let known = self.emulate(session, &data);
+                drop(answer.send(known)); // Whoever asked may be gone.
+            }
+            ToWorker::Ready { entry } => self.handle_ready(entry, true, true),
+            ToWorker::Unsubscribe { channel, selector } => {
+                for index in self.selected(&selector) {
+                    let reason = "unsubscribed by the server".to_owned();
+                    self.unsubscribe(index, &channel, wharf_core::session::UNSUBSCRIBED_BY_SERVER, reason);
+                }
+            }
+            ToWorker::Disconnect { selector, disconnect } => self.disconnect_selected(&selector, &disconnect),
+            ToWorker::Drain { within_ms } => self.drain(within_ms),
+        }
+    }
+
+    fn serve_deadlines(&mut self) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.take_due(self.now, &mut due);
+        for key in due.drain(..) {
+            let Some(index) = self.connections.resolve(key) else { continue };
+            let now = self.now;
+            let Some(connection) = self.connections.at(index) else { continue };
+            if connection.scheduled_at > now {
+                continue; // An earlier turn has put it in again.
+            }
+            connection.scheduled_at = NEVER;
+            self.handle_deadline(index);
+            self.schedule(index);
+        }
+        self.due = due;
+    }
+
+    /// Sees to it that the connection has a turn no later than its deadline.
+    pub(super) fn schedule(&mut self, index: u32) {
+        let stall_ms = self.node.settings.times.write_stall_ms;
+        let Some(connection) = self.connections.at(index) else { return };
+        let deadline = connection.deadline(stall_ms);
+        if deadline < connection.scheduled_at {
+            let key = self.connections.key_of(index);
+            let turn = self.wheel.insert(key, deadline);
+            if let Some(connection) = self.connections.at(index) {
+                connection.scheduled_at = turn;
+            }
+        }
+    }
+}
