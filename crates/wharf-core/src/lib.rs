@@ -8,7 +8,7 @@ mod channel_map;
 pub mod hub;
 pub mod memory;
 pub mod namespace;
+pub mod session;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod session;
 pub mod time;

@@ -184,7 +184,10 @@ impl Metrics {
 
     /// How many connections ended with each code; code 0 stands for any other.
     pub fn closed_by_code(&self) -> impl Iterator<Item = (u16, u64)> {
-        CODES.iter().enumerate().map(|(index, &code)| (code, self.sum(|worker| &worker.closed_by_code[index])))
+        CODES
+            .iter()
+            .enumerate()
+            .map(|(index, &code)| (code, self.sum(|worker| &worker.closed_by_code[index])))
     }
 }
 

@@ -50,7 +50,8 @@ impl Node {
         seed: [u8; 32],
         make_engine: impl FnOnce(Arc<Directory>) -> Arc<dyn Engine>,
     ) -> Arc<Self> {
-        let inboxes = workers.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn wharf_core::hub::Inbox>).collect();
+        let inboxes =
+            workers.iter().map(|inbox| Arc::clone(inbox) as Arc<dyn wharf_core::hub::Inbox>).collect();
         let directory = Arc::new(Directory::new(inboxes));
         let mut rng = StdRng::from_seed(seed);
         let id = random_client(&mut rng).to_string().into();

@@ -176,7 +176,10 @@ impl Settings {
             api_keys: Vec::new(),
             allowed_origins: Vec::new(),
             allow_anonymous_connect: true,
-            namespaces: Namespaces { without_namespace: ChannelOptions::DEVELOPMENT, ..Namespaces::default() },
+            namespaces: Namespaces {
+                without_namespace: ChannelOptions::DEVELOPMENT,
+                ..Namespaces::default()
+            },
             rpc_echo: true,
             limits: Limits::default(),
             times: Times::default(),

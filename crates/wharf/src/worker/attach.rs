@@ -29,9 +29,8 @@ impl Worker {
         let client = random_client(&mut self.rng);
         let rules = &self.node.rules;
         let end_at = attachment.max_age_ms.map_or(NEVER, |age_ms| self.now.after_ms(age_ms));
-        let rare = attachment
-            .emulated
-            .then(|| Box::new(Rare { secret: random_bits(&mut self.rng), poll: None }));
+        let rare =
+            attachment.emulated.then(|| Box::new(Rare { secret: random_bits(&mut self.rng), poll: None }));
         let conversation = wire.dialect().open();
         self.connections.insert(Connection {
             transport: Some(transport),
@@ -93,7 +92,8 @@ impl Worker {
     pub(super) fn resolve_session(&mut self, key: SessionKey) -> Option<u32> {
         let index = self.connections.resolve(key.entry)?;
         let rare = self.connections.at(index)?.rare.as_ref()?;
-        let same = subtle::ConstantTimeEq::ct_eq(&rare.secret.to_le_bytes()[..], &key.secret.to_le_bytes()[..]);
+        let same =
+            subtle::ConstantTimeEq::ct_eq(&rare.secret.to_le_bytes()[..], &key.secret.to_le_bytes()[..]);
         bool::from(same).then_some(index)
     }
 }

@@ -34,7 +34,8 @@ impl Worker {
 
     /// Reads what came after `from`.
     pub(super) fn catch_up(&mut self, channel: &Channel, from: Position) {
-        let policy = self.node.rules.namespaces.options(channel).map(|options| options.history).unwrap_or_default();
+        let policy =
+            self.node.rules.namespaces.options(channel).map(|options| options.history).unwrap_or_default();
         let filter = HistoryFilter { limit: CATCH_UP_PAGE, since_offset: Some(from.offset), reverse: false };
         let mut context = Context { now: self.now, rng: &mut self.rng };
         match self.node.engine.history(channel, filter, policy, &mut context) {
@@ -47,7 +48,12 @@ impl Worker {
     }
 
     /// What came after `from` was read, or cannot be.
-    pub(super) fn caught_up(&mut self, channel: &Channel, from: Position, page: Result<HistoryPage, BrokerError>) {
+    pub(super) fn caught_up(
+        &mut self,
+        channel: &Channel,
+        from: Position,
+        page: Result<HistoryPage, BrokerError>,
+    ) {
         let Some(page) = page.ok().filter(|page| follows(from, page)) else {
             return self.lost_position(channel);
         };
@@ -84,8 +90,13 @@ impl Worker {
     }
 
     fn start_over(&mut self, channel: &Channel, who: impl Fn(&wharf_core::hub::Member) -> bool) {
-        let members: Vec<u32> =
-            self.hub.members(channel).iter().filter(|member| who(member)).map(|member| member.entry).collect();
+        let members: Vec<u32> = self
+            .hub
+            .members(channel)
+            .iter()
+            .filter(|member| who(member))
+            .map(|member| member.entry)
+            .collect();
         for index in members {
             self.unsubscribe(index, channel, INSUFFICIENT_STATE, "insufficient state".to_owned());
         }

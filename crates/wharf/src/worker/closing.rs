@@ -41,12 +41,15 @@ impl Worker {
         if !framing.carries_disconnect() || connection.one_way {
             let mut message = BytesMut::new();
             let push = Push::Disconnect(disconnect.clone());
-            if let Ok(Encoded::Message(kind)) = connection.conversation.encode(Event::Push(&push), &mut message) {
+            if let Ok(Encoded::Message(kind)) =
+                connection.conversation.encode(Event::Push(&push), &mut message)
+            {
                 framing.frame(kind, &message, &mut farewell);
             }
         }
         framing.end(disconnect, &mut farewell);
-        connection.state = State::Closing { answered: !framing.carries_disconnect(), finished: false, deadline };
+        connection.state =
+            State::Closing { answered: !framing.carries_disconnect(), finished: false, deadline };
         connection.end_at = NEVER;
         let kind = connection.kind;
         tracing::debug!(client = %connection.session.client(), kind, code = disconnect.code, "connection ends");
@@ -165,7 +168,11 @@ impl Worker {
             return self.end_connection(index, &Disconnect::SLOW);
         }
         if connection.end_at <= now {
-            return if draining { self.end_connection(index, &Disconnect::SHUTDOWN) } else { self.end_stream(index) };
+            return if draining {
+                self.end_connection(index, &Disconnect::SHUTDOWN)
+            } else {
+                self.end_stream(index)
+            };
         }
         connection.session.handle_timeout(&self.node.rules, now, &mut self.actions);
         self.perform(index);
@@ -209,7 +216,10 @@ impl Worker {
             return self.resolve_session(key).into_iter().collect();
         }
         let means = |session: &wharf_core::session::Session| {
-            let user = selector.user.as_ref().is_none_or(|user| session.info().is_some_and(|info| info.user == *user));
+            let user = selector
+                .user
+                .as_ref()
+                .is_none_or(|user| session.info().is_some_and(|info| *info.user == **user));
             let client = selector.client.is_none_or(|client| session.client() == client);
             user && client && !selector.spared.contains(&session.client())
         };

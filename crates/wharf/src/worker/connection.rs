@@ -1,9 +1,6 @@
 //! One entry of the slab: a connection, or a poll session that has none at the moment.
 
-use wharf_core::{
-    session::Session,
-    time::Millis,
-};
+use wharf_core::{session::Session, time::Millis};
 use wharf_proto::wire::{Conversation, Deframer, WireId};
 
 use super::{outbox::Outbox, poll::PollState};

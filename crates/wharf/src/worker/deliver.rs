@@ -41,7 +41,8 @@ impl Worker {
                 private.push(member.entry);
                 continue;
             }
-            let encoded = self.encoded[connection.wire.index()].get_or_insert_with(|| broadcast.encoded(connection.wire));
+            let encoded = self.encoded[connection.wire.index()]
+                .get_or_insert_with(|| broadcast.encoded(connection.wire));
             match encoded {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {

@@ -4,7 +4,7 @@
 use std::{
     future::Future,
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, OwnedFd},
     pin::Pin,
     sync::Arc,
     time::Duration,
@@ -68,15 +68,6 @@ impl World for RealWorld {
     }
 }
 
-/// The event set's descriptor, as the runtime watches it.
-struct Watched(RawFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0
-    }
-}
-
 /// Runs a worker until `stop` is done. Must be called on the runtime that the worker lives on.
 pub async fn drive(
     mut worker: Worker,
@@ -84,7 +75,7 @@ pub async fn drive(
     node: Arc<Node>,
     stop: impl Fn(&Worker) -> bool,
 ) -> io::Result<()> {
-    let watched = AsyncFd::with_interest(Watched(set.poll.as_raw_fd()), tokio::io::Interest::READABLE)?;
+    let watched = watch(set.poll.registry().as_fd().try_clone_to_owned()?)?;
     let mut events = Events::with_capacity(EVENTS);
     loop {
         worker.begin(node.now());
@@ -109,6 +100,15 @@ pub async fn drive(
     }
 }
 
+/// Registers the event set with the runtime.
+fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    let interest = tokio::io::Interest::READABLE;
+    // SAFETY: the descriptor must stay open and name the same description as long as the `AsyncFd` lives. It is
+    // owned by the `AsyncFd`, which never gives it out mutably, so nothing can close it or put another in its place.
+    #[allow(unsafe_code)]
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
+}
+
 fn poll_now(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     match poll.poll(events, Some(Duration::ZERO)) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -120,7 +120,7 @@ fn poll_now(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
 }
 
 /// Waits for an event or the next deadline.
-async fn wait(watched: &AsyncFd<Watched>, worker: &Worker, node: &Node) -> io::Result<()> {
+async fn wait(watched: &AsyncFd<OwnedFd>, worker: &Worker, node: &Node) -> io::Result<()> {
     // The set was empty a moment ago. What came since makes the descriptor ready again.
     let deadline = worker.next_deadline();
     let timer = async {

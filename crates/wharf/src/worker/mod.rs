@@ -42,11 +42,7 @@ use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use rand::rngs::StdRng;
-use wharf_core::{
-    hub::LocalHub,
-    session::Action,
-    time::Millis,
-};
+use wharf_core::{hub::LocalHub, session::Action, time::Millis};
 use wharf_proto::{
     Disconnect,
     message::Command,
@@ -55,13 +51,7 @@ use wharf_proto::{
 
 pub use self::inbox::{Inbox, Wake};
 pub use self::request::{Attachment, Opening, PollAnswer, PollRequest, Selector, SessionKey, ToWorker};
-use self::{
-    connection::Connection,
-    inbox::Drained,
-    outbox::Backlog,
-    slab::Slab,
-    timers::Wheel,
-};
+use self::{connection::Connection, inbox::Drained, outbox::Spare, slab::Slab, timers::Wheel};
 use crate::{metrics::WorkerMetrics, node::Node, transport::Transport};
 
 /// What a worker needs of the world.
@@ -105,7 +95,7 @@ pub struct Worker {
     /// The encodings of the broadcast being delivered, by wire.
     encoded: Vec<Option<Result<Bytes, Inexpressible>>>,
     read_buffer: Vec<u8>,
-    spare_backlogs: Vec<Box<Backlog>>,
+    spare_backlogs: Spare,
 }
 
 /// What one read takes at the most.

@@ -33,6 +33,10 @@ pub struct Backlog {
     dirty: bool,
 }
 
+/// Backlogs that no connection needs at the moment. Boxed, since an outbox holds one by pointer.
+#[allow(clippy::vec_box)]
+pub type Spare = Vec<Box<Backlog>>;
+
 /// What flushing came to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flushed {
@@ -44,7 +48,7 @@ pub enum Flushed {
 
 impl Outbox {
     /// Adds bytes. True if the connection must be put on the list of those to write.
-    pub fn push(&mut self, bytes: Bytes, spare: &mut Vec<Box<Backlog>>) -> bool {
+    pub fn push(&mut self, bytes: Bytes, spare: &mut Spare) -> bool {
         let backlog = self.backlog.get_or_insert_with(|| spare.pop().unwrap_or_default());
         backlog.bytes += bytes.len();
         backlog.queue.push_back(bytes);
@@ -74,7 +78,7 @@ impl Outbox {
         &mut self,
         transport: &mut dyn Transport,
         now: Millis,
-        spare: &mut Vec<Box<Backlog>>,
+        spare: &mut Spare,
     ) -> io::Result<Flushed> {
         let Some(backlog) = &mut self.backlog else { return Ok(Flushed::Empty(0)) };
         backlog.dirty = false;
@@ -119,7 +123,7 @@ impl Outbox {
     }
 
     /// Takes everything out as one piece, for an answer that has an end.
-    pub fn take_all(&mut self, spare: &mut Vec<Box<Backlog>>) -> Bytes {
+    pub fn take_all(&mut self, spare: &mut Spare) -> Bytes {
         let Some(mut backlog) = self.backlog.take() else { return Bytes::new() };
         let bytes = match backlog.queue.len() {
             1 => backlog.queue.pop_front().unwrap_or_default(),
@@ -130,7 +134,7 @@ impl Outbox {
     }
 
     /// Puts bytes back in front of everything.
-    pub fn put_back(&mut self, bytes: Bytes, spare: &mut Vec<Box<Backlog>>) {
+    pub fn put_back(&mut self, bytes: Bytes, spare: &mut Spare) {
         if !bytes.is_empty() {
             let backlog = self.backlog.get_or_insert_with(|| spare.pop().unwrap_or_default());
             backlog.bytes += bytes.len();
@@ -169,7 +173,7 @@ impl Backlog {
     }
 
     /// Keeps the memory for the next connection that has something to say, unless there is plenty.
-    fn give_back(mut self: Box<Self>, spare: &mut Vec<Box<Self>>) {
+    fn give_back(mut self: Box<Self>, spare: &mut Spare) {
         let small = self.queue.capacity() <= SPARE_CAPACITY;
         self.queue.clear();
         (self.bytes, self.front_begun, self.blocked_since, self.dirty) = (0, false, None, false);

@@ -30,12 +30,18 @@ impl Worker {
             Action::Reply(reply) => self.say_reply(index, reply),
             Action::Push(push) => self.say_push(index, &push),
             Action::PingFrame => self.say_ping_frame(index),
-            Action::Subscribe { channel, read, grant, ticket } => self.join(index, channel, read, grant, ticket),
+            Action::Subscribe { channel, read, grant, ticket } => {
+                self.join(index, channel, read, grant, ticket)
+            }
             Action::Activate { channel, skip_through } => self.activate(index, &channel, skip_through),
             Action::Vacate { seat, .. } => self.vacate(seat),
             Action::Publish { channel, request, ticket } => {
                 self.metrics().publications.bump();
-                let pending = self.node.engine.publish(&channel, request, &mut Context { now: self.now, rng: &mut self.rng });
+                let pending = self.node.engine.publish(
+                    &channel,
+                    request,
+                    &mut Context { now: self.now, rng: &mut self.rng },
+                );
                 self.call(index, pending, ticket, Outcome::Published);
             }
             Action::History { channel, filter, policy, ticket } => {

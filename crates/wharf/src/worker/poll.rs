@@ -81,7 +81,9 @@ impl Worker {
         match index {
             Some(index) => self.serve_poll(index, request),
             // Whoever asked may be gone; then nobody needs the answer.
-            None => drop(request.answer.send(PollAnswer::UnknownSession)),
+            None => {
+                request.answer.send(PollAnswer::UnknownSession).ok();
+            }
         }
     }
 
@@ -129,7 +131,10 @@ impl Worker {
         }
         // The first request must hold `connect`, or there is no session to speak of.
         let began = session.is_some()
-            || self.connections.at(index).is_some_and(|connection| connection.session.phase() != Phase::Opening);
+            || self
+                .connections
+                .at(index)
+                .is_some_and(|connection| connection.session.phase() != Phase::Opening);
         if !began {
             return self.refuse_poll(index, &Disconnect::BAD_REQUEST.with_reason(FIRST_POLL));
         }
@@ -154,7 +159,7 @@ impl Worker {
         let Some(poll) = self.connections.at(index).and_then(Connection::poll_mut) else { return };
         if let Some(older) = poll.waiting.take() {
             let seq = poll.seq;
-            drop(older.answer.send(PollAnswer::Lines { session, seq, body: Bytes::new() }));
+            older.answer.send(PollAnswer::Lines { session, seq, body: Bytes::new() }).ok();
         }
     }
 
@@ -204,7 +209,7 @@ impl Worker {
         let body = connection.outbox.take_all(&mut self.spare_backlogs);
         self.outbox_bytes -= body.len();
         if let Some(waiting) = connection.poll_mut().and_then(|poll| poll.waiting.take()) {
-            drop(waiting.answer.send(PollAnswer::Ended { body }));
+            waiting.answer.send(PollAnswer::Ended { body }).ok();
         }
         self.remove(index);
     }
@@ -212,7 +217,7 @@ impl Worker {
     fn refuse_poll(&mut self, index: u32, disconnect: &Disconnect) {
         let Some(connection) = self.connections.at(index) else { return };
         if let Some(waiting) = connection.poll_mut().and_then(|poll| poll.waiting.take()) {
-            drop(waiting.answer.send(PollAnswer::Refused(disconnect.clone())));
+            waiting.answer.send(PollAnswer::Refused(disconnect.clone())).ok();
         }
         self.end_connection(index, disconnect);
     }
@@ -238,4 +243,3 @@ fn trim(body: &Bytes) -> Option<&[u8]> {
     let content = body.trim_ascii();
     (!content.is_empty()).then_some(content)
 }
-

@@ -41,7 +41,8 @@ impl Worker {
     pub(super) fn read(&mut self, key: u64) {
         let Some(index) = self.connections.resolve(key) else { return };
         let mut buffer = std::mem::take(&mut self.read_buffer);
-        let drained = (0..READS_A_TICK).any(|_| matches!(self.read_once(index, &mut buffer), Progress::Drained));
+        let drained =
+            (0..READS_A_TICK).any(|_| matches!(self.read_once(index, &mut buffer), Progress::Drained));
         self.read_buffer = buffer;
         if !drained {
             self.unread.push_back(key);

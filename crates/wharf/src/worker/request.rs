@@ -62,6 +62,13 @@ pub struct SessionKey {
     pub secret: u128,
 }
 
+impl std::fmt::Debug for SessionKey {
+    /// Without the secret, which has no place in a log.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "SessionKey({}/{:x})", self.worker, self.entry)
+    }
+}
+
 /// One request of a poll session.
 pub struct PollRequest {
     /// The session; none for the first request, which must hold `connect`.
@@ -113,6 +120,7 @@ pub struct Selector {
 }
 
 /// What is asked of a worker.
+#[allow(missing_docs)] // The variants say what their fields are for.
 pub enum ToWorker {
     /// Own this connection.
     Attach(Box<Attachment>),

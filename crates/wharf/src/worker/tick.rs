@@ -112,7 +112,7 @@ impl Worker {
             ToWorker::Poll(request) => self.poll(request),
             ToWorker::Emulate { session, data, answer } => {
                 let known = self.emulate(session, &data);
-                drop(answer.send(known)); // Whoever asked may be gone.
+                answer.send(known).ok(); // Whoever asked may be gone.
             }
             ToWorker::Ready { entry } => self.handle_ready(entry, true, true),
             ToWorker::Unsubscribe { channel, selector } => {

@@ -78,7 +78,10 @@ impl Worker {
         }
         let open = self.connections.iter().filter(|(_, connection)| connection.is_open());
         let (index, _) = open.max_by_key(|(_, connection)| connection.outbox.backlog_bytes())?;
-        Some((self.connections.key_of(index), Disconnect::SLOW.with_reason("slow: the server's outbox budget is spent")))
+        Some((
+            self.connections.key_of(index),
+            Disconnect::SLOW.with_reason("slow: the server's outbox budget is spent"),
+        ))
     }
 
     /// Writes each connection that has something to say, once.
@@ -117,7 +120,8 @@ impl Worker {
 
     /// A transport became ready. Both directions are tried, since one event may mean both.
     pub(super) fn handle_writable(&mut self, key: u64) {
-        let waits = self.connections.at(index_of(key)).is_some_and(|connection| !connection.outbox.is_empty());
+        let waits =
+            self.connections.at(index_of(key)).is_some_and(|connection| !connection.outbox.is_empty());
         if waits {
             self.flush(key);
         }
