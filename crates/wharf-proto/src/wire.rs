@@ -162,3 +162,39 @@ impl WireId {
         framing::ALL[self.index() % framing::ALL.len()]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dialect::DialectId;
+    use framing::FramingId;
+
+    #[test]
+    fn every_wire_leads_back_to_its_dialect_and_framing() {
+        let dialects = [
+            DialectId::CentrifugeJson,
+            DialectId::CentrifugeUni,
+            DialectId::EventsOne,
+            DialectId::EventsMany,
+        ];
+        let framings = [
+            FramingId::Websocket,
+            FramingId::Lines,
+            FramingId::Sse,
+            FramingId::Plain,
+            FramingId::ChunkedLines,
+            FramingId::ChunkedSse,
+            FramingId::ChunkedPlain,
+        ];
+        let mut indexes = Vec::new();
+        for dialect in dialects {
+            for framing in framings {
+                let wire = WireId::new(dialect, framing);
+                assert_eq!(wire.dialect().name(), dialect::ALL[dialect as usize].name());
+                assert_eq!(wire.framing().name(), framing::ALL[framing as usize].name());
+                indexes.push(wire.index());
+            }
+        }
+        assert!(indexes.into_iter().eq(0..WireId::count()), "indexes are dense and in order");
+    }
+}
