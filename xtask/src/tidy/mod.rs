@@ -81,6 +81,7 @@ fn read(root: &Path) -> Result<Project> {
     for folder in RUST_FOLDERS {
         walk(root, &root.join(folder), &mut project)?;
     }
+    source::mark_test_files(&mut project.sources);
     let documents = documents::NEEDED.iter().chain(documents::LOCK_FILES);
     for name in documents {
         let path = root.join(name);

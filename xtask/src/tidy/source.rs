@@ -65,6 +65,32 @@ fn is_test_file(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/") || path.contains("/benches/")
 }
 
+/// Marks as tests the files of modules that others declare as `#[cfg(test)] mod name;`.
+pub fn mark_test_files(sources: &mut [Source]) {
+    let declared: Vec<String> = sources.iter().flat_map(test_modules).collect();
+    for source in sources {
+        let path = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let inside = |module: &String| path == module || path.starts_with(&format!("{module}/"));
+        if declared.iter().any(inside) {
+            source.lines.iter_mut().for_each(|line| line.test = true);
+        }
+    }
+}
+
+/// The paths, without `.rs`, of the modules that a file declares for tests only.
+fn test_modules(source: &Source) -> Vec<String> {
+    let (folder, file) = source.path.rsplit_once('/').unwrap_or(("", &source.path));
+    let folder = match file {
+        "mod.rs" | "lib.rs" | "main.rs" => folder.to_owned(),
+        other => format!("{folder}/{}", other.trim_end_matches(".rs")),
+    };
+    let declarations = source.lines.iter().filter(|line| line.test).filter_map(|line| {
+        let code = line.code.trim().strip_suffix(';')?;
+        code.rsplit_once("mod ").map(|(_, name)| format!("{folder}/{name}"))
+    });
+    declarations.collect()
+}
+
 /// Marks each `#[cfg(test)] mod name { ... }` up to its closing brace.
 fn mark_test_modules(lines: &mut [Line]) {
     let mut at = 0;
@@ -243,6 +269,21 @@ mod tests {
         let source = Source::new("src/a.rs", "#[cfg(test)]\nmod tests;\nfn a() {}\n");
         assert!(!source.lines[2].test);
         assert!(Source::new("crates/x/src/a/tests.rs", "fn a() {}").lines[0].test);
+    }
+
+    #[test]
+    fn a_module_that_is_declared_for_tests_is_tests_in_its_own_file() {
+        let mut sources = [
+            Source::new("src/dialect/mod.rs", "#[cfg(test)]\nmod transcript;\nmod wire;\n"),
+            Source::new("src/dialect/transcript.rs", "fn a() {}"),
+            Source::new("src/dialect/transcript/reader.rs", "fn a() {}"),
+            Source::new("src/dialect/wire.rs", "#[cfg(test)]\nmod frames;\n"),
+            Source::new("src/dialect/wire/frames.rs", "fn a() {}"),
+        ];
+        mark_test_files(&mut sources);
+        let tests: Vec<bool> = sources.iter().map(|source| source.lines[0].test).collect();
+        assert_eq!(tests, [true, true, true, true, true]);
+        assert!(!sources[0].lines[2].test, "a module that is declared without a condition is none");
     }
 
     #[test]
