@@ -1,7 +1,8 @@
 //! The motion of Wharf: workers that own connections, the transports that move bytes, HTTP, and clients.
 //!
-//! A [`node::Node`] is what all workers share.
+//! A [`node::Node`] is what all workers share. A [`client::Client`] is the other end.
 
+pub mod client;
 pub mod metrics;
 pub mod node;
 pub mod settings;
