@@ -1,8 +1,12 @@
 //! The command line: one file for each command.
 
 mod check;
+mod connect;
 mod log;
+mod output;
+mod publish;
 mod serve;
+mod subscribe;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -10,6 +14,9 @@ use clap::{Args, Parser, Subcommand};
 use wharf::settings::ListenAddress;
 
 use crate::config::{self, Configuration, Flags, LogFormat, LogLevel, value::parse_listen_address};
+
+/// Where a server listens unless it is told otherwise.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8000";
 
 /// One realtime server for every kind of connection: raw sockets, HTTP and WebSocket in the same channels, on one port.
 #[derive(Debug, Parser)]
@@ -26,6 +33,14 @@ struct Line {
 enum Command {
     /// Start the server. Without a configuration: development mode, on 127.0.0.1:8000.
     Serve(ServerFlags),
+    /// Publish to a channel, by the server API. Prints the position that the publication got.
+    Publish(publish::Flags),
+    /// Subscribe to channels and print what happens in them, one line of JSON an event.
+    ///
+    /// Comes back after each loss of the connection and recovers what it missed.
+    Subscribe(subscribe::Flags),
+    /// An interactive wire: type a message, see every frame with its time, direction and kind.
+    Connect(connect::Flags),
     /// Check a configuration and say in words what it means; the exit code is 1 if it cannot be used.
     Check(ServerFlags),
 }
@@ -78,6 +93,9 @@ pub fn main() -> ExitCode {
     let outcome = match line.command {
         None => line.serve.load().and_then(serve::run),
         Some(Command::Serve(flags)) => flags.load().and_then(serve::run),
+        Some(Command::Publish(flags)) => publish::run(&flags),
+        Some(Command::Subscribe(flags)) => subscribe::run(&flags),
+        Some(Command::Connect(flags)) => connect::run(&flags),
         Some(Command::Check(flags)) => flags.load().and_then(|configuration| check::run(&configuration)),
     };
     match outcome {
@@ -87,4 +105,20 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// One thread is enough for a client.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Waits for SIGINT or SIGTERM, which end a command that would go on for ever, and end it well.
+async fn ended_by_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }

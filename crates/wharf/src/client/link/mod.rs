@@ -1,6 +1,7 @@
 //! One connection to a server, whatever carries it: whole messages out, whole messages in. What they mean is the
 //! business of [`super::conversation`].
 
+mod events;
 mod http;
 mod lines;
 mod poll;
@@ -9,6 +10,7 @@ mod stream;
 mod websocket;
 
 pub use self::{
+    events::EventsLink,
     http::{HttpAnswer, HttpClient},
     lines::LinesLink,
     poll::PollLink,
@@ -144,6 +146,10 @@ impl LinkError {
 
     fn cut(error: &io::Error) -> Self {
         Self::Ended(Ending::transport_closed(format!("the connection was cut: {error}")))
+    }
+
+    fn broke_off(error: &hyper::Error) -> Self {
+        Self::Ended(Ending::transport_closed(format!("the stream broke off: {error}")))
     }
 
     fn closed() -> Self {

@@ -1,14 +1,13 @@
 //! A response that does not end, with commands by POST to `/emulation`.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::Method;
-use http_body_util::BodyExt;
 use hyper::body::Incoming as Body;
 use serde::Serialize;
 
-use super::{HttpClient, Incoming, LinkError, SseReader, lines::LineBuffer};
+use super::{EventsLink, HttpClient, Incoming, LinkError, events::next_bytes, lines::LineBuffer};
 use crate::client::{address::Endpoint, event::Ending};
 
 /// How messages are told apart in the response.
@@ -23,14 +22,12 @@ pub enum StreamKind {
 /// A response that does not end.
 pub struct StreamLink {
     http: HttpClient,
-    body: Body,
-    reader: Reader,
-    received: VecDeque<Bytes>,
+    source: Source,
 }
 
-enum Reader {
-    Lines(LineBuffer),
-    Sse(SseReader),
+enum Source {
+    Lines { body: Body, buffer: LineBuffer },
+    Events(EventsLink),
 }
 
 /// The body of a POST to `/emulation` (Centrifuge protocol, emulation).
@@ -50,56 +47,32 @@ impl StreamLink {
         first: Bytes,
     ) -> Result<Self, LinkError> {
         let http = HttpClient::new(endpoint);
-        let (body, reader) = match kind {
+        let source = match kind {
             StreamKind::Lines => {
                 let target = target.unwrap_or("/connection/http_stream");
                 let headers = [("Content-Type", "application/json")];
-                (
-                    http.open(Method::POST, target, &headers, first).await?,
-                    Reader::Lines(LineBuffer::default()),
-                )
+                let body = http.open(Method::POST, target, &headers, first).await?;
+                Source::Lines { body, buffer: LineBuffer::default() }
             }
             StreamKind::Sse => {
                 let target = target.map_or_else(|| sse_target(&first), str::to_owned);
-                let headers = [("Accept", "text/event-stream")];
-                let body = http.open(Method::GET, &target, &headers, Bytes::new()).await?;
-                (body, Reader::Sse(SseReader::default()))
+                Source::Events(EventsLink::open(&http, &target).await?)
             }
         };
-        Ok(Self { http, body, reader, received: VecDeque::new() })
+        Ok(Self { http, source })
     }
 
     /// The next message. May be dropped while it waits.
     pub async fn receive(&mut self) -> Result<Incoming, LinkError> {
-        loop {
-            if let Some(message) = self.received.pop_front() {
-                return Ok(Incoming::text(message));
-            }
-            let Some(frame) = self.body.frame().await else { return Err(LinkError::closed()) };
-            let frame = frame.map_err(|error| {
-                LinkError::Ended(Ending::transport_closed(format!("the stream broke off: {error}")))
-            })?;
-            if let Some(bytes) = frame.data_ref() {
-                self.read(bytes)?;
-            }
-        }
-    }
-
-    fn read(&mut self, bytes: &[u8]) -> Result<(), LinkError> {
-        match &mut self.reader {
-            Reader::Lines(buffer) => {
-                buffer.bytes.put_slice(bytes);
-                while let Some(line) = buffer.pop()? {
-                    self.received.push_back(line);
+        match &mut self.source {
+            Source::Lines { body, buffer } => loop {
+                if let Some(line) = buffer.pop()? {
+                    return Ok(Incoming::text(line));
                 }
-            }
-            Reader::Sse(reader) => {
-                let mut events = Vec::new();
-                reader.feed(bytes, &mut events)?;
-                self.received.extend(events.into_iter().map(|event| Bytes::from(event.data)));
-            }
+                buffer.bytes.put_slice(&next_bytes(body).await?);
+            },
+            Source::Events(events) => Ok(Incoming::text(events.receive().await?.data.into())),
         }
-        Ok(())
     }
 
     /// Posts commands and waits until the server has taken them, so that they arrive in their order.
