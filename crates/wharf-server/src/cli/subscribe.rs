@@ -8,6 +8,9 @@ use wharf::client::{Client, Event, Position, ServerAddress, SubscribeOptions, Tr
 
 use super::{output::print_line, runtime};
 
+/// How long the end of a command may wait for the server.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 pub struct Flags {
     /// The channels.
@@ -84,7 +87,8 @@ async fn subscribe(flags: &Flags) -> anyhow::Result<()> {
         outcome = print_events(flags, &mut client) => outcome,
         signal = super::ended_by_signal() => signal,
     };
-    client.close().await;
+    // A server that does not take the goodbye is left without it.
+    let _ = tokio::time::timeout(GOODBYE, client.close()).await;
     outcome
 }
 

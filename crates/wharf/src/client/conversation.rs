@@ -146,10 +146,10 @@ impl Conversation {
         matches!(self.state, State::Up(_)).then(|| self.send(request, Kind::Request, now))
     }
 
-    /// A new connection is there: begins with `connect`.
+    /// A new connection is there, or is about to be: begins with `connect`. Whatever was before it is lost.
     pub fn handle_open(&mut self, now: Instant) {
+        self.handle_lost();
         self.state = State::Connecting;
-        self.outgoing.clear();
         let connect = Request::Connect(Box::new(self.connect.clone()));
         self.send(connect, Kind::Connect, now);
     }

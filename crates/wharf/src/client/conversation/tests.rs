@@ -202,6 +202,18 @@ fn a_server_that_falls_silent_is_left() {
 }
 
 #[test]
+fn an_attempt_that_came_to_nothing_is_not_waited_for() {
+    let mut client =
+        Client { conversation: Conversation::new(ConnectRequest::default()), now: Instant::now() };
+    client.conversation.handle_open(client.now);
+    client.now += Duration::from_secs(4);
+    client.conversation.handle_open(client.now);
+    client.sent();
+    client.hear(r#"{"id":2,"connect":{"client":"c"}}"#);
+    assert_eq!(client.conversation.poll_timeout(), None);
+}
+
+#[test]
 fn a_command_without_an_answer_ends_the_connection() {
     let mut client = Client::connected();
     client.conversation.subscribe("news", SubscribeOptions::default(), client.now);
