@@ -112,9 +112,8 @@ async fn falls_back_to_a_stream_where_the_path_takes_no_websocket() {
         assert!(data.starts_with(r#"{"id":3,"subscribe":{"channel":"news""#), "{data}");
         command.answer("204 No Content", "", "").await;
         // Cut in the middle of a line, as a network may.
-        let text = format!(
-            "{SUBSCRIBED}\n{{\"push\":{{\"channel\":\"news\",\"pub\":{{\"data\":1,\"offset\":1}}}}}}\n"
-        );
+        let push = r#"{"push":{"channel":"news","pub":{"data":1,"offset":1}}}"#;
+        let text = format!("{}\n{push}\n", SUBSCRIBED.replace(r#""id":2"#, r#""id":3"#));
         let (one, other) = text.split_at(40);
         stream.say(one).await;
         stream.say(other).await;
