@@ -105,6 +105,11 @@ impl Inbox {
         std::mem::swap(&mut queues.lost, &mut into.lost);
     }
 
+    /// Wakes the worker although nothing is left for it: it looks whether it is to stop.
+    pub fn wake(&self) {
+        (self.wake)();
+    }
+
     fn notify(&self) {
         if !self.notified.swap(true, Ordering::SeqCst) {
             (self.wake)();

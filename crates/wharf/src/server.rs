@@ -1,0 +1,240 @@
+//! Starts a node: its addresses, its workers' threads, and the one thread that accepts and keeps the hours.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering, mpsc},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rand::{TryRng, rngs::SysRng};
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
+use wharf_core::memory::{MemoryEngine, MemoryLimits};
+
+use crate::{
+    listener::{self, BindError, Door, Listeners},
+    node::Node,
+    settings::{ListenAddress, Settings},
+    tls::{Tls, TlsError},
+    worker::{Inbox, ToWorker, Worker, drive},
+};
+
+/// Why a server could not start. Names what is wrong and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// An address cannot be listened to.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The kernel refused something that every server needs.
+    #[error("cannot start: {0}; look at the limits on open files and threads (ulimit -n, ulimit -u)")]
+    Io(#[from] io::Error),
+}
+
+/// A server that runs. Dropping it ends it at once; [`Server::run_until_signal`] ends it with care.
+pub struct Server {
+    addresses: Vec<ListenAddress>,
+    node: Arc<Node>,
+    threads: Vec<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+}
+
+/// Starts a server on threads of its own and returns when it listens.
+pub fn serve(settings: Settings) -> Result<Server, ServeError> {
+    let tls = settings.tls.clone().map(Tls::load).transpose()?;
+    let sets: Vec<_> = (0..settings.workers.max(1)).map(|_| drive::EventSet::new()).collect::<Result<_, _>>()?;
+    let limits = &settings.limits;
+    let (sets, inboxes): (Vec<_>, Vec<_>) = sets
+        .into_iter()
+        .map(|(set, wake)| (set, Arc::new(Inbox::new(limits.inbox_broadcasts, limits.inbox_requests, wake))))
+        .unzip();
+    let engine_limits = MemoryLimits { channels: limits.engine_channels, ..MemoryLimits::default() };
+    let mut engine = None;
+    let node = Node::new(settings, inboxes, seed()?, |directory| {
+        let memory = Arc::new(MemoryEngine::new(directory, engine_limits));
+        engine = Some(Arc::clone(&memory));
+        memory
+    });
+    if let Some(tls) = tls {
+        node.tls.set(tls).ok(); // The node is new, so nobody has set it.
+    }
+    let (stop, stopped) = watch::channel(false);
+    let mut threads = Vec::new();
+    let mut doors = Vec::new();
+    for (index, set) in sets.into_iter().enumerate() {
+        let (door, sockets) = listener::door();
+        doors.push(door);
+        threads.push(start_worker(index, set, sockets, &node, stopped.clone())?);
+    }
+    let (addresses, keeper) = start_keeper(&node, doors, engine, stopped)?;
+    threads.push(keeper);
+    Ok(Server { addresses, node, threads, stop })
+}
+
+fn start_worker(
+    index: usize,
+    set: drive::EventSet,
+    sockets: tokio::sync::mpsc::Receiver<listener::AcceptedSocket>,
+    node: &Arc<Node>,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, ServeError> {
+    let runtime = runtime()?;
+    let node = Arc::clone(node);
+    let world = set.world(runtime.handle().clone())?;
+    // The number of workers is bounded by the configuration, far below this.
+    let worker = Worker::new(Arc::clone(&node), index as u16, world, seed()?, node.now());
+    let run = move || {
+        runtime.block_on(async {
+            tokio::spawn(listener::receive(sockets, Arc::clone(&node), index));
+            if let Err(error) = drive::drive(worker, set, node, |_| *stopped.borrow()).await {
+                tracing::error!(%error, index, "a worker's event set failed; its connections are lost");
+            }
+        });
+    };
+    Ok(thread::Builder::new().name(format!("wharf-worker-{index}")).spawn(run)?)
+}
+
+/// The thread that accepts connections and lets the engine forget what has run out.
+fn start_keeper(
+    node: &Arc<Node>,
+    doors: Vec<Door>,
+    engine: Option<Arc<MemoryEngine>>,
+    stopped: watch::Receiver<bool>,
+) -> Result<(Vec<ListenAddress>, JoinHandle<()>), ServeError> {
+    let runtime = runtime()?;
+    let node = Arc::clone(node);
+    let (told, bound) = mpsc::channel();
+    let run = move || {
+        runtime.block_on(async {
+            let listeners = match Listeners::bind(&node.settings.listen) {
+                Ok(listeners) => listeners,
+                Err(error) => return told.send(Err(error)).unwrap_or_default(),
+            };
+            told.send(Ok(listeners.addresses())).unwrap_or_default();
+            tokio::select! {
+                () = listeners.serve(Arc::clone(&node), doors, stopped) => {}
+                () = expire(&node, engine) => {}
+            }
+        });
+    };
+    let keeper = thread::Builder::new().name("wharf-keeper".to_owned()).spawn(run)?;
+    let addresses = bound.recv().map_err(|_| io::Error::other("the accepting thread ended"))??;
+    Ok((addresses, keeper))
+}
+
+async fn expire(node: &Node, engine: Option<Arc<MemoryEngine>>) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        seconds.tick().await;
+        if let Some(engine) = &engine {
+            engine.expire(node.now());
+        }
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
+}
+
+impl Server {
+    /// Where it listens; port 0 has become a port.
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    /// What its workers share.
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains: `/health` says 503, connections are told to come back and
+    /// closed, spread over `times.drain_ms`. A second signal ends it at once. SIGHUP reads the certificates
+    /// again.
+    pub fn run_until_signal(self) -> io::Result<()> {
+        let runtime = runtime()?;
+        runtime.block_on(self.until_signal())
+    }
+
+    async fn until_signal(&self) -> io::Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => self.reload_certificates(),
+            }
+        }
+        tracing::info!(connections = self.connections(), "draining; a second signal ends the server at once");
+        tokio::select! {
+            () = self.drain() => tracing::info!("drained"),
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    }
+
+    /// Reads the certificates again. Bad ones are refused, and the old ones stay.
+    pub fn reload_certificates(&self) {
+        match self.node.tls.get().map(Tls::reload) {
+            None => tracing::info!("SIGHUP: no certificates are configured, so there is nothing to read again"),
+            Some(Ok(())) => tracing::info!("SIGHUP: certificates read again"),
+            Some(Err(error)) => tracing::error!(%error, "SIGHUP: the old certificates stay in use"),
+        }
+    }
+
+    /// Tells every connection to come back, spread over `times.drain_ms`, and waits until all are closed.
+    pub async fn drain(&self) {
+        let times = &self.node.settings.times;
+        self.node.draining.store(true, Ordering::Relaxed);
+        let until = Instant::now() + Duration::from_millis(times.drain_ms + times.close_handshake_ms);
+        for inbox in &self.node.workers {
+            // A full inbox is drained each tick, so that this ends.
+            while inbox.send(ToWorker::Drain { within_ms: times.drain_ms }).is_err() && Instant::now() < until {
+                tokio::time::sleep(DRAIN_STEP).await;
+            }
+        }
+        // One step at least, so that the workers have taken the request.
+        while Instant::now() < until {
+            tokio::time::sleep(DRAIN_STEP).await;
+            if self.connections() == 0 {
+                break;
+            }
+        }
+    }
+
+    fn connections(&self) -> usize {
+        (0..self.node.workers.len()).map(|worker| self.node.load(worker)).sum()
+    }
+}
+
+/// How often a drain looks whether it is over.
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+        for inbox in &self.node.workers {
+            inbox.wake();
+        }
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so already.
+            thread.join().ok();
+        }
+    }
+}
