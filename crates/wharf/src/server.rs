@@ -161,9 +161,9 @@ impl Server {
         &self.node
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains: `/health` says 503, connections are told to come back and
-    /// closed, spread over `times.drain_ms`. A second signal ends it at once. SIGHUP reads the certificates
-    /// again.
+    /// Serves until SIGTERM, then drains: `/health` says 503, connections are told to come back and closed,
+    /// spread over `times.drain_ms`. After SIGINT, which a person at a terminal sends, they are spread over a
+    /// second at the most. A second signal ends it at once. SIGHUP reads the certificates again.
     pub fn run_until_signal(self) -> io::Result<()> {
         let runtime = runtime()?;
         runtime.block_on(self.until_signal())
@@ -173,16 +173,17 @@ impl Server {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        loop {
+        let drain_ms = self.node.settings.times.drain_ms;
+        let within_ms = loop {
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break drain_ms,
+                _ = interrupt.recv() => break drain_ms.min(INTERRUPTED_DRAIN_MS),
                 _ = hangup.recv() => self.reload_certificates(),
             }
-        }
+        };
         tracing::info!(connections = self.connections(), "draining; a second signal ends the server at once");
         tokio::select! {
-            () = self.drain() => tracing::info!("drained"),
+            () = self.drain(within_ms) => tracing::info!("drained"),
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
@@ -198,14 +199,13 @@ impl Server {
         }
     }
 
-    /// Tells every connection to come back, spread over `times.drain_ms`, and waits until all are closed.
-    pub async fn drain(&self) {
-        let times = &self.node.settings.times;
+    /// Tells every connection to come back, spread over so many milliseconds, and waits until all are closed.
+    pub async fn drain(&self, within_ms: u64) {
         self.node.draining.store(true, Ordering::Relaxed);
-        let until = Instant::now() + Duration::from_millis(times.drain_ms + times.close_handshake_ms);
+        let until = Instant::now() + Duration::from_millis(within_ms + self.node.settings.times.close_handshake_ms);
         for inbox in &self.node.workers {
             // A full inbox is drained each tick, so that this ends.
-            while inbox.send(ToWorker::Drain { within_ms: times.drain_ms }).is_err() && Instant::now() < until {
+            while inbox.send(ToWorker::Drain { within_ms }).is_err() && Instant::now() < until {
                 tokio::time::sleep(DRAIN_STEP).await;
             }
         }
@@ -222,6 +222,9 @@ impl Server {
         (0..self.node.workers.len()).map(|worker| self.node.load(worker)).sum()
     }
 }
+
+/// The longest drain after SIGINT.
+const INTERRUPTED_DRAIN_MS: u64 = 1_000;
 
 /// How often a drain looks whether it is over.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
