@@ -3,8 +3,12 @@
 //! A [`node::Node`] is what all workers share. A [`client::Client`] is the other end.
 
 pub mod client;
+pub mod http;
+pub mod listener;
 pub mod metrics;
 pub mod node;
+pub mod server;
 pub mod settings;
+pub mod tls;
 pub mod transport;
 pub mod worker;

@@ -1,7 +1,7 @@
 //! What all workers and HTTP tasks of one process share.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
+    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -14,7 +14,7 @@ use wharf_core::{
 };
 use wharf_proto::message::ClientId;
 
-use crate::{metrics::Metrics, settings::Settings, worker::Inbox};
+use crate::{http::access::Access, metrics::Metrics, settings::Settings, tls::Tls, worker::Inbox};
 
 /// What clients and operators are told.
 pub const VERSION: &str = concat!("Wharf ", env!("CARGO_PKG_VERSION"));
@@ -37,6 +37,10 @@ pub struct Node {
     pub id: Box<str>,
     /// SIGTERM came: `/health` says 503 and nothing new is accepted.
     pub draining: AtomicBool,
+    /// Who may ask by HTTP.
+    pub access: Access,
+    /// Certificates, set before the first connection is accepted; without them TLS is refused.
+    pub tls: OnceLock<Tls>,
     started: Instant,
     /// For calls of the engine from outside of workers, which have generators of their own.
     rng: Mutex<StdRng>,
@@ -63,6 +67,8 @@ impl Node {
             workers,
             id,
             draining: AtomicBool::new(false),
+            access: Access::new(&settings),
+            tls: OnceLock::new(),
             started: Instant::now(),
             rng: Mutex::new(rng),
             settings,

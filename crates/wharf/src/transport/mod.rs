@@ -1,6 +1,13 @@
 //! How bytes move. To add a transport: a file beside this that implements [`Transport`], and whatever accepts
 //! it hands it to a worker in an [`crate::worker::Attachment`].
 
+pub mod body;
+#[cfg(test)]
+pub(crate) mod contract;
+pub mod tcp;
+pub mod tls;
+pub mod unix;
+
 use std::io::{self, IoSlice};
 
 /// One connection's bytes, owned by one worker. Never blocks: what cannot be done now is

@@ -1,0 +1,204 @@
+//! What happens to an accepted socket until it is known what it speaks. Its first bytes tell.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{io::AsyncReadExt, time::Instant};
+use tokio_rustls::TlsAcceptor;
+use wharf_core::session::Heartbeat;
+use wharf_proto::{dialect::DialectId, framing::FramingId, wire::WireId};
+
+use super::{Context, http1, http2, stream::Stream, takeover};
+use crate::{
+    listener::AcceptedSocket,
+    node::Node,
+    worker::{Attachment, Opening},
+};
+
+/// RFC 9112 section 2.2 lets a server skip line ends before a request; so many are skipped.
+/// LIMITS.md, `leading_line_ends`.
+const LEADING_LINE_ENDS: usize = 4;
+
+/// RFC 9113 section 3.4: what an HTTP/2 client with prior knowledge starts with.
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The last words to a client whose protocol is not known.
+const HINT: &[u8] = b"Wharf speaks HTTP, WebSocket, TLS and JSON lines here: start with a request, or with {\"id\":1,\"connect\":{}}\n";
+
+/// RFC 8446 section 6: a fatal handshake_failure alert, for a TLS client where no certificate is configured.
+const NO_TLS: &[u8] = &[0x15, 3, 3, 0, 2, 2, 40];
+
+/// What the first bytes tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Tls,
+    Http1,
+    Http2,
+    Lines,
+    Unknown,
+}
+
+/// Finds out what a connection speaks and serves it, until it ends or a worker has it. Must run on the runtime of
+/// `worker`.
+pub async fn serve(accepted: AcceptedSocket, node: Arc<Node>, worker: usize) {
+    let opened_at = Instant::now();
+    // Counts the connection for this worker until the worker itself does.
+    let AcceptedSocket { socket, slot: _slot } = accepted;
+    let context = Context { node, worker };
+    match Stream::open(socket, &context.node.settings.times) {
+        Ok(stream) => serve_plain(stream, context, opened_at).await,
+        // The peer may be gone already; macOS refuses options on such a socket.
+        Err(error) => tracing::debug!(%error, "an accepted socket could not be set up"),
+    }
+}
+
+async fn serve_plain(mut stream: Stream, context: Context, opened_at: Instant) {
+    let Some((protocol, buffer)) = first_bytes(&mut stream, BytesMut::new(), &context, opened_at).await
+    else {
+        return;
+    };
+    match protocol {
+        Protocol::Tls => {
+            if let Some(stream) = handshake(stream, buffer, &context, opened_at).await {
+                serve_inside_tls(stream, context, opened_at).await;
+            }
+        }
+        other => serve_protocol(other, stream, buffer, context, opened_at).await,
+    }
+}
+
+async fn serve_inside_tls(mut stream: Stream, context: Context, opened_at: Instant) {
+    let Some((protocol, buffer)) = first_bytes(&mut stream, BytesMut::new(), &context, opened_at).await
+    else {
+        return;
+    };
+    // TLS inside TLS is nobody's protocol.
+    let protocol = if protocol == Protocol::Tls { Protocol::Unknown } else { protocol };
+    serve_protocol(protocol, stream, buffer, context, opened_at).await;
+}
+
+async fn serve_protocol(
+    protocol: Protocol,
+    stream: Stream,
+    buffer: BytesMut,
+    context: Context,
+    opened_at: Instant,
+) {
+    match protocol {
+        Protocol::Http1 => http1::serve(stream, buffer, context, opened_at).await,
+        Protocol::Http2 => http2::serve(stream, buffer.freeze(), context, opened_at).await,
+        Protocol::Lines => attach_lines(stream, buffer, &context),
+        Protocol::Tls | Protocol::Unknown => http1::close(stream, HINT).await,
+    }
+}
+
+/// Reads until the protocol is known. None: the connection ended, or took too long.
+async fn first_bytes(
+    stream: &mut Stream,
+    mut buffer: BytesMut,
+    context: &Context,
+    opened_at: Instant,
+) -> Option<(Protocol, BytesMut)> {
+    let deadline = opened_at + Duration::from_millis(context.node.settings.times.first_byte_ms);
+    let known = async {
+        loop {
+            if let Some(protocol) = detect(&buffer) {
+                return Some(protocol);
+            }
+            match stream.read_buf(&mut buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    };
+    match tokio::time::timeout_at(deadline, known).await {
+        Ok(protocol) => protocol.map(|protocol| (protocol, buffer)),
+        // Rows 40 and 42.
+        Err(_) => {
+            context.node.metrics.http_timeouts.bump();
+            None
+        }
+    }
+}
+
+/// What the first bytes tell; `None` if more are needed.
+fn detect(bytes: &[u8]) -> Option<Protocol> {
+    let mut start = bytes;
+    for _ in 0..LEADING_LINE_ENDS {
+        start = start.strip_prefix(b"\r\n").or(start.strip_prefix(b"\n")).unwrap_or(start);
+    }
+    Some(match start {
+        [] | [b'\r'] => return None,
+        // RFC 8446 section 5.1: a handshake record, of version 3.x.
+        [0x16] | [0x16, 3] => return if start.len() == 1 { None } else { Some(Protocol::Tls) },
+        [0x16, 3, ..] => Protocol::Tls,
+        [b'{', ..] => Protocol::Lines,
+        [b'P'] | [b'P', b'R'] | [b'P', b'R', b'I'] => return None,
+        [b'P', b'R', b'I', b' ', ..]
+            if HTTP2_PREFACE.starts_with(&start[..start.len().min(HTTP2_PREFACE.len())]) =>
+        {
+            Protocol::Http2
+        }
+        [b'A'..=b'Z', ..] => Protocol::Http1,
+        _ => Protocol::Unknown,
+    })
+}
+
+/// TLS, by the certificates of the moment. None: it failed, and the socket is closed.
+async fn handshake(
+    stream: Stream,
+    buffer: BytesMut,
+    context: &Context,
+    opened_at: Instant,
+) -> Option<Stream> {
+    let (Some(tls), Stream::Tcp(_)) = (context.node.tls.get(), &stream) else {
+        http1::close(stream, NO_TLS).await;
+        return None;
+    };
+    let Stream::Tcp(socket) = stream else { return None };
+    // Row 75: a slow or fragmented ClientHello has the time that a head has.
+    let deadline = opened_at + Duration::from_millis(context.node.settings.times.http_head_ms);
+    // The first records were read to tell the protocol; rustls gets them before it reads the socket.
+    let replay = |connection: &mut rustls::ServerConnection| {
+        let mut bytes = &buffer[..];
+        while !bytes.is_empty() && connection.read_tls(&mut bytes).is_ok() {
+            // An error is reported again by the handshake, after its alert was sent.
+            if connection.process_new_packets().is_err() {
+                break;
+            }
+        }
+    };
+    let accepting = TlsAcceptor::from(tls.config()).accept_with(socket, replay);
+    match tokio::time::timeout_at(deadline, accepting).await {
+        Ok(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake did not end in time"),
+    }
+    context.node.metrics.tls_failures.bump();
+    None
+}
+
+/// Gives a JSON-line connection to the worker, with all that was read.
+fn attach_lines(stream: Stream, mut buffer: BytesMut, context: &Context) {
+    let start = buffer.iter().position(|byte| *byte == b'{').unwrap_or(0);
+    buffer.advance(start);
+    let kind = stream.kind();
+    let (transport, read_by_tls) = match stream.into_transport() {
+        Ok(parts) => parts,
+        Err(error) => return tracing::debug!(%error, "a socket could not be taken out of the runtime"),
+    };
+    buffer.extend_from_slice(&read_by_tls);
+    let attachment = Attachment {
+        transport,
+        wire: WireId::new(DialectId::CentrifugeJson, FramingId::Lines),
+        prelude: Bytes::new(),
+        leftover: buffer.freeze(),
+        opening: Opening::Peer,
+        heartbeat: Heartbeat::Pong,
+        emulated: false,
+        one_way: false,
+        max_age_ms: None,
+        kind,
+    };
+    takeover::hand_over(attachment, context);
+}

@@ -1,0 +1,273 @@
+//! The socket as hyper sees it: no byte of a head reaches hyper before the guard has judged it, and a request
+//! that hyper must not have is an end of the stream to it.
+//!
+//! hyper asks for the next head only when it has answered the requests before (it is set to `half_close`), so a
+//! head boundary is always a moment at which nothing is in flight.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::request::Parts;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep},
+};
+use wharf_proto::http::{BodyLength, Guard, GuardLimits, Head, Refusal, Step};
+
+use super::{long_lived::Kind, stream::Stream};
+use crate::settings::{Settings, Times};
+
+/// One read of the socket takes so much at most. LIMITS.md, `http_read_bytes`.
+const READ_BYTES: usize = 8 * 1024;
+
+/// Why hyper gets nothing more.
+pub enum End {
+    /// The peer ended its half, or waited too long between requests.
+    Quiet,
+    /// A head did not come in time.
+    TooSlow,
+    /// The guard refused the bytes before a head was passed on; hyper does not know of it.
+    Refused(Refusal),
+    /// As `Refused`, but hyper knows, for the request's head was passed on: it answers.
+    RefusedBody,
+    /// A request that stays. Its head is taken from the buffer.
+    Taken(Box<Taken>),
+}
+
+/// A request that never enters hyper.
+pub struct Taken {
+    pub kind: Kind,
+    pub head: Parts,
+    pub minor_version: u8,
+    pub body: BodyLength,
+    pub expects_continue: bool,
+}
+
+/// A malformed body, as hyper's body reader learns of it.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct RefusedBody(pub Refusal);
+
+/// What the connection waits for, which decides how long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    FirstHead,
+    NextRequest,
+    RestOfHead,
+    /// Whoever reads the body watches its rate.
+    Body,
+}
+
+/// A socket behind a guard.
+pub struct Guarded {
+    stream: Stream,
+    guard: Guard,
+    /// Came from the peer and is not judged.
+    buffer: BytesMut,
+    /// Judged, and hyper's to read.
+    passed: Bytes,
+    in_message: bool,
+    had_request: bool,
+    end: Option<End>,
+    times: Times,
+    opened_at: Instant,
+    wait: Option<Wait>,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Guarded {
+    /// Guards a socket of which `buffer` was read already. The time for the first head runs from `opened_at`.
+    pub fn new(stream: Stream, buffer: BytesMut, settings: &Settings, opened_at: Instant) -> Self {
+        let limits = GuardLimits {
+            head_bytes: settings.limits.http_head_bytes,
+            header_fields: settings.limits.http_headers,
+            target_bytes: settings.limits.http_uri_bytes,
+            body_bytes: settings.limits.api_body_bytes.max(settings.limits.message_bytes) as u64,
+            ..GuardLimits::default()
+        };
+        Self {
+            stream,
+            guard: Guard::new(limits),
+            buffer,
+            passed: Bytes::new(),
+            in_message: false,
+            had_request: false,
+            end: None,
+            times: settings.times,
+            opened_at,
+            wait: None,
+            timer: Box::pin(tokio::time::sleep_until(opened_at)),
+        }
+    }
+
+    /// Waits for the first bytes that hyper may have. False: there are none, and [`Guarded::into_end`] says why.
+    pub async fn has_work_for_hyper(&mut self) -> io::Result<bool> {
+        std::future::poll_fn(|context| self.poll_pass(context)).await
+    }
+
+    /// Why hyper got an end, and what a request that was taken goes on with.
+    pub fn into_end(self) -> (End, Guard, Stream, BytesMut) {
+        (self.end.unwrap_or(End::Quiet), self.guard, self.stream, self.buffer)
+    }
+
+    /// Makes `passed` hold something. False: hyper gets nothing more.
+    fn poll_pass(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            if !self.passed.is_empty() {
+                return Poll::Ready(Ok(true));
+            }
+            if self.end.is_some() {
+                return Poll::Ready(Ok(false));
+            }
+            match self.guard.step(&self.buffer) {
+                Ok(Step::Head(head)) => {
+                    let length = head.len();
+                    let taken = taken(&head);
+                    self.had_request = true;
+                    self.wait = None;
+                    match taken {
+                        Some(taken) => {
+                            self.buffer.advance(length);
+                            self.end = Some(End::Taken(Box::new(taken)));
+                        }
+                        None => {
+                            self.in_message = true;
+                            self.passed = self.buffer.split_to(length).freeze();
+                        }
+                    }
+                }
+                Ok(Step::Bytes { take, pass }) => {
+                    self.passed = self.buffer.split_to(take).freeze();
+                    self.passed.truncate(pass);
+                }
+                Ok(Step::End) => {
+                    self.in_message = false;
+                    self.wait = None;
+                }
+                Ok(Step::NeedMore) => ready!(self.poll_fill(context))?,
+                Err(refusal) if self.in_message => {
+                    self.end = Some(End::RefusedBody);
+                    return Poll::Ready(Err(io::Error::other(RefusedBody(refusal))));
+                }
+                Err(refusal) => self.end = Some(End::Refused(refusal)),
+            }
+        }
+    }
+
+    /// Reads from the socket until something came, or sets `end`.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut piece = [std::mem::MaybeUninit::uninit(); READ_BYTES];
+        let mut piece = ReadBuf::uninit(&mut piece);
+        if Pin::new(&mut self.stream).poll_read(context, &mut piece)?.is_ready() {
+            match piece.filled() {
+                [] => self.end = Some(End::Quiet),
+                bytes => self.buffer.extend_from_slice(bytes),
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let wait = self.current_wait();
+        if self.wait != Some(wait) {
+            self.wait = Some(wait);
+            let deadline = match wait {
+                Wait::FirstHead => self.opened_at + Duration::from_millis(self.times.http_head_ms),
+                Wait::NextRequest => Instant::now() + Duration::from_millis(self.times.http_idle_ms),
+                Wait::RestOfHead => Instant::now() + Duration::from_millis(self.times.http_head_ms),
+                Wait::Body => return Poll::Pending,
+            };
+            self.timer.as_mut().reset(deadline);
+        }
+        if wait == Wait::Body {
+            return Poll::Pending;
+        }
+        ready!(self.timer.as_mut().poll(context));
+        self.end = Some(if wait == Wait::NextRequest { End::Quiet } else { End::TooSlow });
+        Poll::Ready(Ok(()))
+    }
+
+    fn current_wait(&self) -> Wait {
+        if self.in_message {
+            Wait::Body
+        } else if !self.had_request {
+            Wait::FirstHead
+        } else if self.buffer.is_empty() {
+            Wait::NextRequest
+        } else {
+            Wait::RestOfHead
+        }
+    }
+}
+
+/// The request of this head, if it is one that never enters hyper.
+fn taken(head: &Head<'_>) -> Option<Taken> {
+    let kind = Kind::of_path(head.path())?;
+    // Preflights, and methods that are answered with 405, are requests that end.
+    if kind.is_websocket() || kind.methods().split(", ").any(|method| method == head.method()) {
+        Some(Taken {
+            kind,
+            head: parts(head)?,
+            minor_version: head.minor_version(),
+            body: head.body(),
+            expects_continue: head.expects_continue(),
+        })
+    } else {
+        None
+    }
+}
+
+/// The head in the words of the `http` crate. `None` for what that crate does not read; hyper, which is built on
+/// it, then refuses the request.
+fn parts(head: &Head<'_>) -> Option<Parts> {
+    let mut request = http::Request::builder().method(head.method()).uri(head.target());
+    for (name, value) in head.fields() {
+        request = request.header(name, value);
+    }
+    Some(request.body(()).ok()?.into_parts().0)
+}
+
+impl hyper::rt::Read for Guarded {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut into: hyper::rt::ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if ready!(this.poll_pass(context))? {
+            let count = this.passed.len().min(into.remaining());
+            into.put_slice(&this.passed[..count]);
+            this.passed.advance(count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl hyper::rt::Write for Guarded {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    /// Does nothing: hyper has flushed its answers, and what becomes of the socket is decided behind it.
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

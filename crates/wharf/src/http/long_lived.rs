@@ -1,0 +1,295 @@
+//! The addresses whose answers stay: what each needs of a request, and what the worker gets. The same for HTTP/1,
+//! where the socket leaves the runtime, and for HTTP/2, where a body is fed through hyper.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header, request::Parts};
+use wharf_core::session::Heartbeat;
+use wharf_proto::{
+    dialect::{
+        DialectId,
+        centrifuge_json::decode::connect_request,
+        events::{CURSOR_CHANNELS, Cursor},
+    },
+    framing::FramingId,
+    message::{Channel, ConnectRequest, SubscribeRequest},
+    wire::WireId,
+};
+
+use super::{
+    access,
+    answer::{self, Answer},
+};
+use crate::{
+    node::Node,
+    transport::Transport,
+    worker::{Attachment, Opening},
+};
+
+/// The addresses that are asked once and answer on and on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Websocket,
+    UniWebsocket,
+    Sse,
+    UniSse,
+    HttpStream,
+    UniHttpStream,
+    Events,
+}
+
+/// What a stream is to start with, whatever carries it.
+pub struct Prepared {
+    kind: Kind,
+    opening: Opening,
+    several_channels: bool,
+    /// Of the answer; the framing's own are added by whoever writes the head.
+    pub headers: HeaderMap,
+}
+
+impl Kind {
+    pub fn of_path(path: &str) -> Option<Self> {
+        Some(match path {
+            "/connection/websocket" => Self::Websocket,
+            "/connection/uni_websocket" => Self::UniWebsocket,
+            "/connection/sse" => Self::Sse,
+            "/connection/uni_sse" => Self::UniSse,
+            "/connection/http_stream" => Self::HttpStream,
+            "/connection/uni_http_stream" => Self::UniHttpStream,
+            "/events" => Self::Events,
+            _ => return None,
+        })
+    }
+
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Websocket | Self::UniWebsocket)
+    }
+
+    /// The methods that are served, as `Allow` lists them.
+    pub fn methods(self) -> &'static str {
+        match self {
+            Self::Websocket | Self::UniWebsocket | Self::Events => "GET",
+            Self::Sse | Self::UniSse => "GET, POST",
+            Self::HttpStream | Self::UniHttpStream => "POST",
+        }
+    }
+
+    /// The name in metrics.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Websocket => "websocket",
+            Self::UniWebsocket => "uni_websocket",
+            Self::Sse => "sse",
+            Self::UniSse => "uni_sse",
+            Self::HttpStream => "http_stream",
+            Self::UniHttpStream => "uni_http_stream",
+            Self::Events => "events",
+        }
+    }
+
+    fn is_one_way(self) -> bool {
+        matches!(self, Self::UniWebsocket | Self::UniSse | Self::UniHttpStream)
+    }
+
+    fn dialect(self, several_channels: bool) -> DialectId {
+        match self {
+            Self::Websocket | Self::Sse | Self::HttpStream => DialectId::CentrifugeJson,
+            Self::UniWebsocket | Self::UniSse | Self::UniHttpStream => DialectId::CentrifugeUni,
+            Self::Events if several_channels => DialectId::EventsMany,
+            Self::Events => DialectId::EventsOne,
+        }
+    }
+
+    fn framing(self, chunked: bool) -> FramingId {
+        match (self, chunked) {
+            (Self::Websocket | Self::UniWebsocket, _) => FramingId::Websocket,
+            (Self::Sse | Self::UniSse, true) => FramingId::ChunkedSse,
+            (Self::Sse | Self::UniSse, false) => FramingId::Sse,
+            (Self::HttpStream | Self::UniHttpStream, true) => FramingId::ChunkedLines,
+            (Self::HttpStream | Self::UniHttpStream, false) => FramingId::Lines,
+            (Self::Events, true) => FramingId::ChunkedPlain,
+            (Self::Events, false) => FramingId::Plain,
+        }
+    }
+
+    /// What a stream starts with before its first message.
+    pub fn first_bytes(self) -> &'static [u8] {
+        match self {
+            // Centrifuge protocol, bidirectional SSE: a bare line end, so that `onopen` fires.
+            Self::Sse | Self::UniSse => b"\r\n",
+            _ => b"",
+        }
+    }
+}
+
+impl Prepared {
+    /// What the worker is to own. `chunked` says whether the framing brings HTTP/1.1's chunks itself.
+    pub fn attach(
+        self,
+        transport: Box<dyn Transport>,
+        chunked: bool,
+        prelude: Bytes,
+        leftover: Bytes,
+        node: &Node,
+    ) -> Attachment {
+        let Self { kind, opening, several_channels, headers: _ } = self;
+        Attachment {
+            transport,
+            wire: WireId::new(kind.dialect(several_channels), kind.framing(chunked)),
+            prelude,
+            leftover,
+            opening,
+            heartbeat: match kind {
+                Kind::Websocket | Kind::Sse | Kind::HttpStream => Heartbeat::Pong,
+                Kind::UniWebsocket | Kind::UniSse | Kind::UniHttpStream | Kind::Events => Heartbeat::PingOnly,
+            },
+            one_way: kind.is_one_way() || kind == Kind::Events,
+            emulated: matches!(kind, Kind::Sse | Kind::HttpStream),
+            max_age_ms: (!kind.is_websocket()).then_some(node.settings.times.stream_max_age_ms),
+            kind: kind.name(),
+        }
+    }
+}
+
+/// Reads what a stream is asked for. The origin and host are checked already, and `kind` is no WebSocket.
+pub fn prepare_stream(kind: Kind, head: &Parts, body: Bytes, node: &Node) -> Result<Prepared, Box<Answer>> {
+    let mut headers = stream_headers(kind);
+    access::allow_reading(&head.headers, &mut headers);
+    let (opening, several_channels) = match kind {
+        Kind::Events => events_opening(head, node)?,
+        _ => (Opening::Message(first_message(kind, head, body, node)?), false),
+    };
+    Ok(Prepared { kind, opening, several_channels, headers })
+}
+
+/// Reads what a WebSocket is asked for, beside the handshake.
+pub fn prepare_websocket(
+    kind: Kind,
+    head: &Parts,
+    node: &Node,
+) -> Result<(Prepared, Option<Heartbeat>), Box<Answer>> {
+    let opening = match parameter(head, "cf_connect") {
+        Some(text) if kind.is_one_way() => Opening::Message(one_way_message(text.into(), node)?),
+        _ => Opening::Peer,
+    };
+    // Centrifuge protocol, WebSocket: for tools that answer frames only.
+    let frames = parameter(head, "cf_ws_frame_ping_pong").is_some_and(|value| value == "true");
+    let prepared = Prepared { kind, opening, several_channels: false, headers: HeaderMap::new() };
+    Ok((prepared, frames.then_some(Heartbeat::Frame)))
+}
+
+fn stream_headers(kind: Kind) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    let content_type = match kind {
+        Kind::Sse | Kind::UniSse | Kind::Events => "text/event-stream; charset=utf-8",
+        _ => "application/x-ndjson",
+    };
+    set(header::CONTENT_TYPE, content_type);
+    // Proxies must pass each event on at once, and compress none.
+    set(header::HeaderName::from_static("x-accel-buffering"), "no");
+    set(header::CACHE_CONTROL, "private, no-cache, no-store, no-transform, must-revalidate, max-age=0");
+    set(header::PRAGMA, "no-cache");
+    // Centrifuge protocol, HTTP streaming: the name is spelt so.
+    set(header::HeaderName::from_static("expire"), "0");
+    headers
+}
+
+/// The first message of an emulated or one-way stream: `cf_connect` of a GET, the body of a POST.
+fn first_message(kind: Kind, head: &Parts, body: Bytes, node: &Node) -> Result<Bytes, Box<Answer>> {
+    let message = if head.method == http::Method::GET {
+        parameter(head, "cf_connect").map(Bytes::from)
+    } else {
+        Some(body).filter(|body| !body.is_empty())
+    };
+    if kind.is_one_way() {
+        return one_way_message(message.unwrap_or_default(), node);
+    }
+    message.ok_or_else(|| {
+        Box::new(answer::error(
+            400,
+            "the connect command is missing; send it as the URL parameter cf_connect or as the body of a POST",
+        ))
+    })
+}
+
+/// Centrifuge protocol, unidirectional endpoints: a bare connect request, where nothing and `null` are an empty
+/// one, and what cannot be read is 400.
+fn one_way_message(message: Bytes, node: &Node) -> Result<Bytes, Box<Answer>> {
+    let limit = node.settings.limits.message_bytes;
+    if message.len() > limit {
+        let message = format!("the connect request is longer than {limit} bytes; send a shorter one");
+        return Err(Box::new(answer::error(413, &message)));
+    }
+    if matches!(message.trim_ascii(), b"" | b"null") {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    connect_request(&message).map_err(|error| Box::new(answer::error(400, &error.to_string())))?;
+    Ok(message)
+}
+
+/// `/events`: the channels as the server's subscriptions, from where the cursor says.
+fn events_opening(head: &Parts, node: &Node) -> Result<(Opening, bool), Box<Answer>> {
+    let bad = |message: &str| Box::new(answer::error(400, message));
+    let mut channels: Vec<Channel> = Vec::new();
+    for name in parameters(head, "channel") {
+        let channel = Channel::parse(&name).map_err(|error| bad(&error.to_string()))?;
+        if !channels.contains(&channel) {
+            channels.push(channel);
+        }
+        if channels.len() > node.settings.limits.channels_per_client.min(CURSOR_CHANNELS) {
+            return Err(bad("more channels than one client may have; open several streams"));
+        }
+    }
+    if channels.is_empty() {
+        return Err(bad("name what to hear: /events?channel=NAME, and &channel=OTHER for more"));
+    }
+    if !Cursor::fits(channels.iter().map(Channel::as_str)) {
+        return Err(bad("the channels' names are too long together for one stream; open several streams"));
+    }
+    let cursor = last_event_id(head).map_err(|error: String| bad(&error))?;
+    let subs = channels.iter().map(|channel| subscription(channel, cursor.as_ref())).collect();
+    let request = ConnectRequest { name: "events".into(), subs, ..ConnectRequest::default() };
+    Ok((Opening::Connect(Box::new(request)), channels.len() > 1))
+}
+
+fn subscription(channel: &Channel, cursor: Option<&Cursor>) -> SubscribeRequest {
+    let position = cursor.and_then(|cursor| cursor.position(channel.as_str()));
+    SubscribeRequest {
+        channel: channel.as_str().into(),
+        recover: position.is_some(),
+        offset: position.map_or(0, |position| position.offset),
+        epoch: position.map_or_else(Box::default, |position| position.epoch.as_str().into()),
+        positioned: true,
+        recoverable: true,
+        ..SubscribeRequest::default()
+    }
+}
+
+/// The cursor that the client resumes from: the header, which an EventSource sends when it reconnects, or the
+/// parameter, with which a page can resume after a reload. Row 65: junk is 400.
+fn last_event_id(head: &Parts) -> Result<Option<Cursor>, String> {
+    let mut headers = head.headers.get_all("last-event-id").iter();
+    let text = match (headers.next(), headers.next()) {
+        (_, Some(_)) => return Err("Last-Event-ID is sent more than once; send it once".to_owned()),
+        (Some(header), None) => {
+            header.to_str().map_err(|_| "Last-Event-ID is not ASCII".to_owned())?.to_owned()
+        }
+        (None, None) => parameter(head, "lastEventId").unwrap_or_default(),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    Cursor::decode(&text).map(Some).map_err(|error| error.to_string())
+}
+
+/// The first value of a URL parameter.
+pub fn parameter(head: &Parts, name: &str) -> Option<String> {
+    parameters(head, name).next()
+}
+
+fn parameters<'a>(head: &'a Parts, name: &'a str) -> impl Iterator<Item = String> + 'a {
+    let query = head.uri.query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes())
+        .filter(move |(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}

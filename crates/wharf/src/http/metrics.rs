@@ -1,0 +1,110 @@
+//! `/metrics`: the node's counters in the Prometheus text format, added up when asked.
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+use super::answer::{self, Answer};
+use crate::{
+    metrics::{KINDS, WorkerMetrics},
+    node::Node,
+};
+
+const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = [(&'static str, String); 1];
+
+/// The counters as they are now.
+pub fn answer(node: &Node) -> Answer {
+    let mut text = String::new();
+    // Writing into a string fails only if a metric cannot be formatted, and all of them are numbers.
+    match encode(&mut text, &registry(node)) {
+        Ok(()) => answer::whole(200, TYPE, text),
+        Err(_) => answer::error(500, "the metrics could not be written"),
+    }
+}
+
+fn registry(node: &Node) -> Registry {
+    let mut registry = Registry::with_prefix("wharf");
+    connections(node, &mut registry);
+    traffic(node, &mut registry);
+    front(node, &mut registry);
+    registry
+}
+
+fn connections(node: &Node, registry: &mut Registry) {
+    let (open, opened) = (Family::<Labels, Gauge>::default(), Family::<Labels, Counter>::default());
+    for kind in KINDS {
+        let labels = [("kind", kind.to_owned())];
+        let (total, now) = node.metrics.connections(kind);
+        opened.get_or_create(&labels).inc_by(total);
+        open.get_or_create(&labels).set(i64::try_from(now).unwrap_or(i64::MAX));
+    }
+    registry.register("connections", "Connections that workers own now", open);
+    registry.register("connections_opened", "Connections that workers have owned", opened);
+    let closed = Family::<Labels, Counter>::default();
+    for (code, count) in node.metrics.closed_by_code() {
+        let name = if code == 0 { "other".to_owned() } else { code.to_string() };
+        closed.get_or_create(&[("code", name)]).inc_by(count);
+    }
+    registry.register("connections_closed", "Connections that ended, by code", closed);
+    gauge(registry, "channels", "Channels with members on this node", node.directory.channel_count());
+    let subscriptions = node.directory.subscription_count();
+    gauge(registry, "subscriptions", "Members of all channels on this node", subscriptions);
+}
+
+/// What workers count, each with its name and explanation.
+type Traffic = (&'static str, &'static str, fn(&WorkerMetrics) -> &crate::metrics::Counter);
+
+const TRAFFIC: [Traffic; 10] = [
+    ("messages_received", "Messages from clients", |worker| &worker.messages_in),
+    ("messages_sent", "Messages to clients", |worker| &worker.messages_out),
+    ("deliveries", "Broadcasts put on a member's outbox", |worker| &worker.deliveries),
+    ("received_bytes", "Bytes read from connections", |worker| &worker.bytes_in),
+    ("sent_bytes", "Bytes that connections took", |worker| &worker.bytes_out),
+    ("client_publications", "Publications by clients", |worker| &worker.publications),
+    ("private_encodings", "Broadcasts encoded for one connection alone", |worker| &worker.private_encodings),
+    ("shared_encodings", "Broadcasts encoded for all members on a wire", |worker| &worker.shared_encodings),
+    ("inbox_overflows", "Broadcasts and requests refused by a full inbox", |worker| &worker.inbox_overflows),
+    ("slow_closes", "Connections ended as slow", |worker| &worker.slow_closes),
+];
+
+fn traffic(node: &Node, registry: &mut Registry) {
+    for (name, help, counter) in TRAFFIC {
+        count(registry, name, help, node.metrics.sum(counter));
+    }
+}
+
+fn front(node: &Node, registry: &mut Registry) {
+    let metrics = &node.metrics;
+    for (name, help, counter) in [
+        ("accepted", "Connections taken from the kernel", &metrics.accepted),
+        ("turned_away", "Connections turned away at a limit", &metrics.turned_away),
+        (
+            "accept_exhausted",
+            "Accepts that failed for want of descriptors or memory",
+            &metrics.accept_exhausted,
+        ),
+        ("tls_failures", "TLS handshakes that failed", &metrics.tls_failures),
+        ("http_requests", "HTTP requests that end", &metrics.http_requests),
+        ("http_refusals", "HTTP requests refused as malformed", &metrics.http_refusals),
+        ("http_timeouts", "Connections whose first bytes or head came too late", &metrics.http_timeouts),
+        ("api_publications", "Publications by the server API", &metrics.api_publications),
+    ] {
+        count(registry, name, help, counter.total());
+    }
+}
+
+fn count(registry: &mut Registry, name: &str, help: &str, total: u64) {
+    let counter = Counter::<u64>::default();
+    counter.inc_by(total);
+    registry.register(name, help, counter);
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, now: usize) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(now).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}

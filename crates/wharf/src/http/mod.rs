@@ -1,0 +1,43 @@
+//! What comes and goes: accepted sockets, TLS handshakes, HTTP requests. All of it runs as tasks of the worker's
+//! runtime; what stays (WebSocket, streams, JSON lines) is handed to the worker as an [`Attachment`].
+//!
+//! ```text
+//! gate ── first bytes ──┬─ TLS ── handshake, then the gate again
+//!                       ├─ HTTP/1 ── guarded ─┬─ service (hyper): requests that end
+//!                       │                     └─ takeover: long-lived requests never enter hyper
+//!                       ├─ HTTP/2 ── service (hyper); streams by a body transport
+//!                       └─ `{` ── JSON lines
+//! ```
+//!
+//! [`Attachment`]: crate::worker::Attachment
+
+pub mod access;
+mod answer;
+mod api;
+mod body;
+mod emulation;
+pub mod gate;
+mod guarded;
+mod http1;
+mod http2;
+mod long_lived;
+mod metrics;
+mod page;
+mod poll;
+mod service;
+mod stream;
+mod takeover;
+
+use std::sync::Arc;
+
+use crate::node::Node;
+
+/// Where a request is served: the node, and the worker whose runtime this is.
+#[derive(Clone)]
+struct Context {
+    node: Arc<Node>,
+    worker: usize,
+}
+
+/// What Wharf calls itself.
+const VERSION: &str = env!("CARGO_PKG_VERSION");

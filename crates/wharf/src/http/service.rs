@@ -1,0 +1,162 @@
+//! Requests that end: which address is answered by what. Over HTTP/2 also streams, whose bodies a worker writes.
+
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Version, header, request::Parts};
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
+use wharf_proto::http::is_normal_path;
+
+use super::{
+    Context, access,
+    answer::{self, Answer},
+    api, body,
+    emulation::{self, Turn, Turns},
+    http2::Activity,
+    long_lived::{self, Kind},
+    metrics, page, poll, takeover,
+};
+use crate::{
+    transport::body::{PIPE_BYTES, pipe},
+    worker::ToWorker,
+};
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+/// The service of an HTTP/1 connection, where one request is answered after the other.
+pub fn for_connection(
+    context: Context,
+) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future = Answering> {
+    service_fn(move |request| {
+        let context = context.clone();
+        let answering: Answering = Box::pin(async move { Ok(answer(request, None, &context).await) });
+        answering
+    })
+}
+
+/// The service of an HTTP/2 connection, where requests are answered side by side.
+pub fn for_shared_connection(
+    context: Context,
+    activity: Arc<Activity>,
+) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future = Answering> {
+    let turns = Turns::default();
+    service_fn(move |request: Request<Incoming>| {
+        let context = context.clone();
+        let busy = activity.begin();
+        // Taken here, where requests come in their order.
+        let turn = (request.uri().path() == emulation::PATH).then(|| turns.take());
+        let answering: Answering = Box::pin(async move {
+            let mut answer = answer(request, turn, &context).await;
+            answer.body_mut().hold(busy);
+            Ok(answer)
+        });
+        answering
+    })
+}
+
+async fn answer(request: Request<Incoming>, turn: Option<Turn>, context: &Context) -> Answer {
+    let node = &context.node;
+    node.metrics.http_requests.bump();
+    let (head, body) = request.into_parts();
+    let mut answer = match node.access.check(&head) {
+        Err(refusal) => *refusal,
+        Ok(()) => {
+            let mut answer = route(&head, body, turn, context).await;
+            access::allow_reading(&head.headers, answer.headers_mut());
+            answer
+        }
+    };
+    if node.draining.load(Relaxed) && head.version < Version::HTTP_2 {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+async fn route(head: &Parts, body: Incoming, turn: Option<Turn>, context: &Context) -> Answer {
+    let path = head.uri.path();
+    // Row 66.
+    let methods = if is_normal_path(path) { methods(path) } else { None };
+    let Some(methods) = methods else {
+        return answer::error(404, "nothing is at this path; / lists the addresses");
+    };
+    if head.method == Method::OPTIONS {
+        return access::preflight(head, methods);
+    }
+    let asked = if head.method == Method::HEAD { "GET" } else { head.method.as_str() };
+    if !methods.split(", ").any(|method| method == asked) {
+        return answer::wrong_method(methods);
+    }
+    let node = &context.node;
+    match path {
+        "/" => page::answer(node),
+        "/health" if node.draining.load(Relaxed) => answer::busy("the server is going away"),
+        "/health" => answer::json(200, "{}"),
+        "/metrics" => metrics::answer(node),
+        poll::PATH => poll::answer(head, body, context).await,
+        emulation::PATH => emulation::answer(body, turn, context).await,
+        _ => match (Kind::of_path(path), path.strip_prefix("/api")) {
+            (Some(kind), _) => stream(kind, head, body, context).await,
+            (None, Some(method)) => api::answer(head, method.trim_matches('/'), body, context).await,
+            // `methods` knows no other path.
+            (None, None) => answer::error(404, "nothing is at this path; / lists the addresses"),
+        },
+    }
+}
+
+/// The methods of an address, with OPTIONS for pages elsewhere; `None` if nothing is there.
+fn methods(path: &str) -> Option<&'static str> {
+    Some(match path {
+        "/" | "/health" | "/metrics" => "GET, HEAD, OPTIONS",
+        poll::PATH | emulation::PATH => "POST, OPTIONS",
+        _ if path == "/api" || path.starts_with("/api/") => "POST, OPTIONS",
+        _ => match Kind::of_path(path)?.methods() {
+            "GET" => "GET, OPTIONS",
+            "POST" => "POST, OPTIONS",
+            _ => "GET, POST, OPTIONS",
+        },
+    })
+}
+
+/// A long-lived address, asked over HTTP/2; over HTTP/1 these never get here.
+async fn stream(kind: Kind, head: &Parts, body: Incoming, context: &Context) -> Answer {
+    if kind.is_websocket() {
+        return match head.version {
+            Version::HTTP_2 => answer::error(
+                501,
+                "WebSocket over HTTP/2 (RFC 8441) is not served; connect by HTTP/1.1, as wss:// URLs do by themselves",
+            ),
+            _ => takeover::refused(wharf_proto::websocket::handshake::Refusal::NoUpgrade),
+        };
+    }
+    let node = &context.node;
+    if node.draining.load(Relaxed) {
+        return answer::busy("the server is going away; connect again");
+    }
+    let body = match body::read(body, node.settings.limits.message_bytes).await {
+        Ok(body) => body,
+        Err(error) => return error.answer(),
+    };
+    let mut prepared = match long_lived::prepare_stream(kind, head, body, node) {
+        Ok(prepared) => prepared,
+        Err(answer) => return *answer,
+    };
+    let inbox = node.workers[context.worker].clone();
+    let on_ready = {
+        let inbox = inbox.clone();
+        move |entry| inbox.send(ToWorker::Ready { entry }).is_ok()
+    };
+    let (transport, pipe_body) = pipe(PIPE_BYTES, Box::new(on_ready));
+    let headers = std::mem::take(&mut prepared.headers);
+    let first = Bytes::from_static(kind.first_bytes());
+    let attachment = prepared.attach(Box::new(transport), false, first, Bytes::new(), node);
+    if inbox.send(ToWorker::Attach(Box::new(attachment))).is_err() {
+        node.metrics.turned_away.bump();
+        return answer::busy("the server has too much to do; connect again in a second");
+    }
+    let mut answer = answer::stream(pipe_body);
+    *answer.headers_mut() = headers;
+    answer
+}

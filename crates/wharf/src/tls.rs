@@ -1,0 +1,177 @@
+//! Certificates: read from PEM files, and read again on SIGHUP without touching live connections.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+
+use crate::settings::TlsFiles;
+
+/// Why TLS cannot be served. Names the file and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read, or holds no PEM of the wanted kind.
+    #[error("{path}: {cause}; give a PEM file that holds {wanted}", path = path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What it must hold.
+        wanted: &'static str,
+        /// What went wrong.
+        cause: Box<str>,
+    },
+    /// The certificate and the key do not fit, or are of a kind that is not supported.
+    #[error("{certificate} and {key} cannot be used together: {cause}; give the key that belongs to the first certificate",
+        certificate = certificate.display(), key = key.display())]
+    Pair {
+        /// The certificate chain.
+        certificate: PathBuf,
+        /// The private key.
+        key: PathBuf,
+        /// What rustls says.
+        cause: rustls::Error,
+    },
+}
+
+/// The current TLS configuration of a node.
+pub struct Tls {
+    files: TlsFiles,
+    current: Mutex<Arc<ServerConfig>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let config = read(&files)?;
+        Ok(Self { files, current: Mutex::new(Arc::new(config)) })
+    }
+
+    /// What new connections are served with.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        // The value is replaced whole, so it is never half-changed, whatever the lock says.
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the files again. On an error the certificate that was served is served on.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let config = Arc::new(read(&self.files)?);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = config;
+        Ok(())
+    }
+}
+
+fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| file_error(&files.key, "a private key", error.to_string()))?;
+    // TLS 1.2 and 1.3 only (RFC 8996 retires the older ones); rustls implements no others.
+    let mut config =
+        ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(|cause| TlsError::Pair {
+                certificate: files.certificate.clone(),
+                key: files.key.clone(),
+                cause,
+            })?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    const WANTED: &str = "a certificate chain, the server's own first";
+    let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| file_error(path, WANTED, error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(file_error(path, WANTED, "no certificate found".to_owned()));
+    }
+    Ok(certificates)
+}
+
+fn file_error(path: &Path, wanted: &'static str, cause: String) -> TlsError {
+    TlsError::File { path: path.to_owned(), wanted, cause: cause.into() }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! A certificate of our own, and both ends that trust it.
+
+    use rcgen::CertifiedKey;
+    use rustls::{ClientConfig, RootCertStore};
+
+    use super::*;
+
+    pub fn certificate() -> CertifiedKey<rcgen::KeyPair> {
+        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap()
+    }
+
+    pub fn write(certificate: &CertifiedKey<rcgen::KeyPair>, directory: &Path) -> TlsFiles {
+        let files = TlsFiles { certificate: directory.join("cert.pem"), key: directory.join("key.pem") };
+        std::fs::write(&files.certificate, certificate.cert.pem()).unwrap();
+        std::fs::write(&files.key, certificate.signing_key.serialize_pem()).unwrap();
+        files
+    }
+
+    pub fn server_config(certificate: &CertifiedKey<rcgen::KeyPair>) -> ServerConfig {
+        let directory = tempfile::tempdir().unwrap();
+        read(&write(certificate, directory.path())).unwrap()
+    }
+
+    pub fn client_config(certificate: &CertifiedKey<rcgen::KeyPair>) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.cert.der().clone()).unwrap();
+        ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(tls: &Tls) -> *const ServerConfig {
+        Arc::as_ptr(&tls.config())
+    }
+
+    #[test]
+    fn a_reload_serves_the_new_certificate_and_a_bad_one_keeps_the_old() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = testing::write(&testing::certificate(), directory.path());
+        let tls = Tls::load(files.clone()).unwrap();
+        let (first, before) = (tls.config(), served(&tls));
+
+        testing::write(&testing::certificate(), directory.path());
+        tls.reload().unwrap();
+        let after = served(&tls);
+        assert_ne!(before, after);
+
+        // Row 114, for certificates.
+        std::fs::write(&files.certificate, "-----BEGIN CERTIFICATE-----\nbroken").unwrap();
+        let error = tls.reload().unwrap_err().to_string();
+        assert!(error.contains("cert.pem") && error.contains("certificate chain"), "{error}");
+        assert_eq!(served(&tls), after);
+        drop(first);
+    }
+
+    #[test]
+    fn a_key_that_belongs_to_another_certificate_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = testing::write(&testing::certificate(), directory.path());
+        std::fs::write(&files.key, testing::certificate().signing_key.serialize_pem()).unwrap();
+        let error = Tls::load(files).err().unwrap().to_string();
+        assert!(error.contains("key.pem") && error.contains("the key that belongs"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let missing =
+            TlsFiles { certificate: "/nonexistent/chain.pem".into(), key: "/nonexistent/key.pem".into() };
+        let error = Tls::load(missing).err().unwrap().to_string();
+        assert!(error.starts_with("/nonexistent/"), "{error}");
+    }
+}
