@@ -49,7 +49,8 @@ pub struct Server {
 /// Starts a server on threads of its own and returns when it listens.
 pub fn serve(settings: Settings) -> Result<Server, ServeError> {
     let tls = settings.tls.clone().map(Tls::load).transpose()?;
-    let sets: Vec<_> = (0..settings.workers.max(1)).map(|_| drive::EventSet::new()).collect::<Result<_, _>>()?;
+    let sets: Vec<_> =
+        (0..settings.workers.max(1)).map(|_| drive::EventSet::new()).collect::<Result<_, _>>()?;
     let limits = &settings.limits;
     let (sets, inboxes): (Vec<_>, Vec<_>) = sets
         .into_iter()
@@ -193,7 +194,9 @@ impl Server {
     /// Reads the certificates again. Bad ones are refused, and the old ones stay.
     pub fn reload_certificates(&self) {
         match self.node.tls.get().map(Tls::reload) {
-            None => tracing::info!("SIGHUP: no certificates are configured, so there is nothing to read again"),
+            None => {
+                tracing::info!("SIGHUP: no certificates are configured, so there is nothing to read again")
+            }
             Some(Ok(())) => tracing::info!("SIGHUP: certificates read again"),
             Some(Err(error)) => tracing::error!(%error, "SIGHUP: the old certificates stay in use"),
         }
@@ -202,7 +205,8 @@ impl Server {
     /// Tells every connection to come back, spread over so many milliseconds, and waits until all are closed.
     pub async fn drain(&self, within_ms: u64) {
         self.node.draining.store(true, Ordering::Relaxed);
-        let until = Instant::now() + Duration::from_millis(within_ms + self.node.settings.times.close_handshake_ms);
+        let until =
+            Instant::now() + Duration::from_millis(within_ms + self.node.settings.times.close_handshake_ms);
         for inbox in &self.node.workers {
             // A full inbox is drained each tick, so that this ends.
             while inbox.send(ToWorker::Drain { within_ms }).is_err() && Instant::now() < until {

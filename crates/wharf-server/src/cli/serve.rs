@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use wharf::settings::{ListenAddress, Settings};
+use wharf::settings::ListenAddress;
 
 use super::{check::spell, log};
 use crate::config::Configuration;
@@ -20,23 +20,11 @@ pub fn run(configuration: Configuration) -> anyhow::Result<()> {
              To serve others, write a configuration and look at it with `wharf check`."
         );
     }
-    let server = start(configuration.settings)?;
-    std::io::stdout().write_all(announcement(&server.addresses).as_bytes())?;
+    let server = wharf::server::serve(configuration.settings)?;
+    std::io::stdout().write_all(announcement(server.addresses()).as_bytes())?;
+    std::io::stdout().flush()?;
+    server.run_until_signal()?;
     Ok(())
-}
-
-/// A server that runs.
-struct Server {
-    addresses: Vec<ListenAddress>,
-}
-
-/// Starts the server.
-fn start(settings: Settings) -> anyhow::Result<Server> {
-    let addresses: Vec<_> = settings.listen.iter().map(spell).collect();
-    anyhow::bail!(
-        "this build cannot listen on {} yet: it holds the configuration and no server",
-        addresses.join(", ")
-    )
 }
 
 /// One line for each address, in a form that programs can wait for, then what a person may type next.
