@@ -48,7 +48,8 @@ fn next_steps(addresses: &[ListenAddress]) -> String {
         ListenAddress::Unix(path) => Some(path.display()),
         ListenAddress::Tcp(_) => None,
     });
-    let hello = "printf '%s\\n' '{\"id\":1,\"connect\":{}}' '{\"id\":2,\"subscribe\":{\"channel\":\"news\"}}' | cat - /dev/stdin";
+    // `cat` keeps the connection open for whatever is typed.
+    let hello = r#"(printf '%s\n' '{"id":1,"connect":{}}' '{"id":2,"subscribe":{"channel":"news"}}'; cat)"#;
     match (tcp, &unix) {
         (Some(address), _) => {
             let port = address.port();

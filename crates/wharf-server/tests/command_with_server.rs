@@ -1,0 +1,328 @@
+//! The client commands against a server that runs: what they print, how they end, and what they say when refused.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+/// Longer than anything here may take; reached only by a test that fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A `wharf` that sees no configuration but its arguments.
+fn wharf(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("WHARF_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    wharf(arguments).output().expect("wharf runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A process whose lines are read as they come, and which ends with the test.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("wharf runs");
+        let output: ChildStdout = child.stdout.take().expect("a pipe");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line")
+    }
+
+    /// The next event that `subscribe` prints.
+    fn event(&self) -> Value {
+        serde_json::from_str(&self.line()).expect("a line of JSON")
+    }
+
+    /// The events up to the first of this kind, which is returned.
+    fn event_of(&self, kind: &str) -> Value {
+        std::iter::repeat_with(|| self.event())
+            .find(|event| event["event"] == kind)
+            .expect("an endless iterator")
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        self.child.wait().expect("the process ends").code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A server on a free port and a Unix path of its own.
+struct Server {
+    process: Running,
+    address: String,
+    unix: String,
+    _directory: tempfile::TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        Self::start_with("127.0.0.1:0", "")
+    }
+
+    fn start_with(listen: &str, configuration: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let unix = format!("unix:{}", directory.path().join("wharf.sock").display());
+        let mut command = wharf(&["--listen", listen, "--listen", &unix, "--log-format", "json"]);
+        if !configuration.is_empty() {
+            std::fs::write(directory.path().join("wharf.toml"), configuration).expect("a file");
+        }
+        let process = Running::start({
+            command.current_dir(Path::new(directory.path())).stderr(Stdio::null());
+            command
+        });
+        let line = process.line();
+        let address =
+            line.strip_prefix("wharf: listening on ").expect("the line that programs wait for").to_owned();
+        assert_eq!(process.line(), format!("wharf: listening on {unix}"));
+        Self { process, address, unix, _directory: directory }
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://{}", self.address)
+    }
+
+    fn publish(&self, channel: &str, data: &str) -> Value {
+        let output = run(&["publish", channel, data, "--server", &self.url("http")]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("a line of JSON")
+    }
+}
+
+#[test]
+fn subscribe_prints_what_is_published_on_every_transport() {
+    let server = Server::start();
+    let http = server.url("http");
+    for (name, url, transport) in [
+        ("auto", http.clone(), "auto"),
+        ("websocket", http.clone(), "websocket"),
+        ("tcp", http.clone(), "tcp"),
+        ("http-stream", http.clone(), "http-stream"),
+        ("sse", http.clone(), "sse"),
+        ("long-poll", http.clone(), "long-poll"),
+        ("short-poll", http, "short-poll"),
+        ("unix", server.unix.clone(), "auto"),
+        ("unix-websocket", server.unix.clone(), "websocket"),
+        ("unix-sse", server.unix.clone(), "sse"),
+        ("tcp-url", server.url("tcp"), "auto"),
+        ("ws-url", server.url("ws"), "auto"),
+    ] {
+        server.publish(name, "{\"n\":1}");
+        let arguments =
+            ["subscribe", name, "--server", &url, "--transport", transport, "--since", "0", "-n", "3"];
+        let mut subscriber = Running::start(wharf(&arguments));
+        let subscribed = subscriber.event_of("subscribed");
+        assert_eq!((&subscribed["recovered"], &subscribed["offset"]), (&true.into(), &0.into()), "{name}");
+        for n in 1..=3 {
+            if n > 1 {
+                assert_eq!(server.publish(name, &format!("{{\"n\":{n}}}"))["offset"], n);
+            }
+            let event = subscriber.event();
+            assert_eq!(
+                (&event["event"], &event["offset"]),
+                (&"publication".into(), &n.into()),
+                "{name}: {event}"
+            );
+            assert_eq!(
+                (&event["channel"], &event["data"]["n"]),
+                (&name.into(), &n.into()),
+                "{name}: {event}"
+            );
+        }
+        assert_eq!(subscriber.exit_code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn subscribe_comes_back_to_a_server_that_was_killed_and_tells_what_is_lost() {
+    let mut server = Server::start();
+    server.publish("news", "1");
+    let subscriber = Running::start(wharf(&["subscribe", "news", "--server", &server.url("http")]));
+    assert_eq!(subscriber.event_of("subscribed")["offset"], 1);
+    server.process.signal("KILL");
+    server.process.exit_code();
+    assert_eq!(subscriber.event_of("disconnected")["reconnect"], true);
+    // The memory of the new server is empty: another epoch.
+    let server = Server::start_with(&server.address, "");
+    let subscribed = subscriber.event_of("subscribed");
+    assert_eq!((&subscribed["lost"], &subscribed["offset"]), (&true.into(), &0.into()), "{subscribed}");
+    server.publish("news", "2");
+    assert_eq!(subscriber.event()["data"], 2);
+}
+
+#[test]
+fn subscribe_tells_who_joins_and_leaves() {
+    let server = Server::start();
+    let arguments = ["subscribe", "room", "--join-leave", "--server", &server.url("http")];
+    let watcher = Running::start(wharf(&arguments));
+    let own = watcher.event_of("connected")["client"].clone();
+    assert_eq!(watcher.event_of("join")["client"], own);
+    let mut guest = Running::start(wharf(&["subscribe", "room", "--server", &server.url("tcp")]));
+    let guest_client = guest.event_of("connected")["client"].clone();
+    assert_eq!(watcher.event_of("join")["client"], guest_client);
+    guest.event_of("subscribed");
+    guest.signal("INT");
+    assert_eq!(guest.exit_code(), Some(0), "an interrupt is a good end");
+    assert_eq!(watcher.event_of("leave")["client"], guest_client);
+}
+
+#[test]
+fn connect_shows_every_frame_of_what_is_piped_into_it() {
+    let server = Server::start();
+    for url in [server.url("ws"), server.url("tcp"), server.unix.clone()] {
+        let mut command = wharf(&["connect", &url]);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("wharf runs");
+        let mut input = child.stdin.take().expect("a pipe");
+        input
+            .write_all(b"{\"id\":7,\"connect\":{}}\n{\"id\":8,\"presence\":{\"channel\":\"x\"}}")
+            .expect("it reads");
+        drop(input);
+        let output = child.wait_with_output().expect("it ends");
+        let shown = text(&output.stdout);
+        assert!(output.status.success(), "{url}");
+        for words in [
+            ">  text        {\"id\":7,\"connect\":{}}",
+            "<  text        {\"id\":7,\"connect\":{\"client\":",
+            ">  text        {\"id\":8,\"presence\":",
+            "<  text        {\"id\":8,\"presence\":{\"presence\":{}}}",
+        ] {
+            assert!(shown.contains(words), "{url}: {words}\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn connect_opens_a_session_over_sse_and_posts_what_is_typed() {
+    let server = Server::start();
+    let mut command = wharf(&["connect", &server.url("http")]);
+    let mut process = Running::start({
+        command.stdin(Stdio::piped());
+        command
+    });
+    assert!(process.line().contains(">  text        {\"id\":1,\"connect\":{}}"));
+    assert!(process.line().contains("<  text        {\"id\":1,\"connect\":{\"client\":"));
+    let mut input = process.child.stdin.take().expect("a pipe");
+    input.write_all(b"{\"id\":2,\"presence\":{\"channel\":\"x\"}}\n").expect("it reads");
+    assert!(process.line().contains(">  text        {\"id\":2"));
+    assert!(process.line().contains("<  text        {\"id\":2,\"presence\":"));
+    drop(input);
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+#[test]
+fn connect_shows_a_plain_event_stream() {
+    let server = Server::start();
+    let url = format!("{}/events?channel=news", server.url("http"));
+    let mut command = wharf(&["connect", &url]);
+    let mut process = Running::start({
+        command.stdin(Stdio::piped());
+        command
+    });
+    // What is published before the stream is open does not come, so publish until it shows.
+    let line = loop {
+        server.publish("news", "\"hello\"");
+        if let Ok(line) = process.lines.recv_timeout(Duration::from_millis(200)) {
+            break line;
+        }
+    };
+    assert!(line.contains("<  event       \"hello\"  (id "), "{line}");
+    process.signal("INT");
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+#[test]
+fn publish_says_what_is_missing_where_a_key_is_wanted() {
+    let configuration =
+        "[api]\nkeys = [\"right\"]\n[client]\nanonymous = true\n[[channel.namespaces]]\nname = \"chat\"\n";
+    let server = Server::start_with("127.0.0.1:0", configuration);
+    let url = server.url("http");
+    let publish = |channel: &str, key: Option<&str>| {
+        let mut command = wharf(&["publish", channel, "1", "--server", &url]);
+        key.map(|key| command.env("WHARF_API_KEY", key));
+        command.output().expect("wharf runs")
+    };
+    for (channel, key, words) in [
+        ("chat:a", None, "the server wants an API key; give --api-key, or set WHARF_API_KEY"),
+        ("chat:a", Some("wrong"), "the server does not know this API key"),
+        ("other:a", Some("right"), "the server refused to publish to other:a: unknown channel (error 102)"),
+    ] {
+        let output = publish(channel, key);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+    }
+    let output = publish("chat:a", Some("right"));
+    assert_eq!(text(&output.stdout), "{\"channel\":\"chat:a\"}\n", "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_subscription_that_is_refused_ends_the_command_with_its_reason() {
+    let server = Server::start_with("127.0.0.1:0", "[client]\nanonymous = true\n");
+    let output = run(&["subscribe", "news", "--server", &server.url("http")]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("no longer subscribed to news: permission denied (103)"), "{error}");
+}
+
+#[test]
+fn an_interrupt_ends_the_server_well() {
+    let mut server = Server::start();
+    server.process.signal("INT");
+    assert_eq!(server.process.exit_code(), Some(0));
+}
+
+#[test]
+fn logs_are_json_on_demand_and_development_mode_cannot_be_missed() {
+    let mut command = wharf(&["--listen", "127.0.0.1:0", "--log-format", "json"]);
+    let mut child = command.spawn().expect("wharf runs");
+    let mut first = String::new();
+    BufReader::new(child.stderr.take().expect("a pipe")).read_line(&mut first).expect("a line");
+    let _ = child.kill();
+    child.wait().expect("it ends");
+    let line: Value = serde_json::from_str(&first).expect("JSON");
+    assert_eq!(line["level"], "WARN");
+    assert!(
+        line["message"].as_str().is_some_and(|message| message.starts_with("DEVELOPMENT MODE:")),
+        "{line}"
+    );
+}
