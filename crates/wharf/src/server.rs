@@ -111,7 +111,7 @@ fn start_keeper(
 ) -> Result<(Vec<ListenAddress>, JoinHandle<()>), ServeError> {
     let runtime = runtime()?;
     let node = Arc::clone(node);
-    let (told, bound) = mpsc::channel();
+    let (told, bound) = mpsc::sync_channel(1);
     let run = move || {
         runtime.block_on(async {
             let listeners = match Listeners::bind(&node.settings.listen) {

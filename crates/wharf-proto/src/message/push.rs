@@ -1,0 +1,52 @@
+//! Pushes: what the server says unasked.
+
+use std::{borrow::Cow, sync::Arc};
+
+use super::{Channel, ClientInfo, Data, Epoch, Publication, SubscribeResult};
+
+/// What the server says unasked to one connection. What is said to all members of a channel alike is a
+/// [`Broadcast`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Push {
+    Broadcast(Arc<Broadcast>),
+    /// Unsubscribed by the server. Codes from 2500 ask the client to subscribe again.
+    Unsubscribe {
+        channel: Channel,
+        code: u32,
+        reason: Cow<'static, str>,
+    },
+    /// Subscribed by the server.
+    Subscribe {
+        channel: Channel,
+        result: SubscribeResult,
+    },
+    Message {
+        data: Data,
+    },
+    /// The connection is about to be closed by the server.
+    Disconnect(crate::Disconnect),
+    Ping,
+}
+
+/// What is said to the members of a channel, the same to each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broadcast {
+    /// Where it is said.
+    pub channel: Channel,
+    /// What is said.
+    pub body: BroadcastBody,
+}
+
+/// The kinds of [`Broadcast`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum BroadcastBody {
+    /// Carries the epoch of its offset; none where the channel keeps no history.
+    Publication {
+        publication: Arc<Publication>,
+        epoch: Option<Epoch>,
+    },
+    Join(Arc<ClientInfo>),
+    Leave(Arc<ClientInfo>),
+}
