@@ -202,3 +202,37 @@ fn attach_lines(stream: Stream, mut buffer: BytesMut, context: &Context) {
     };
     takeover::hand_over(attachment, context);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_the_protocol_however_many_have_come() {
+        for (bytes, protocol, known_after) in [
+            (&b"\x16\x03\x01\x02\x00"[..], Protocol::Tls, 2),
+            (b"GET / HTTP/1.1\r\n", Protocol::Http1, 1),
+            (b"POST / HTTP/1.1\r\n", Protocol::Http1, 2),
+            (b"PROPFIND / HTTP/1.1\r\n", Protocol::Http1, 3),
+            (b"PRIVET / HTTP/1.1\r\n", Protocol::Http1, 4),
+            (HTTP2_PREFACE, Protocol::Http2, 4),
+            (b"{\"id\":1}", Protocol::Lines, 1),
+            (b"\r\n\r\n{}", Protocol::Lines, 5),
+            (b"\r\nGET / HTTP/1.1", Protocol::Http1, 3),
+            (b"get / http/1.1", Protocol::Unknown, 1),
+            (b"\x16\x02", Protocol::Unknown, 2),
+            (b"\r\r", Protocol::Unknown, 2),
+        ] {
+            for end in 0..=bytes.len() {
+                let expected = (end >= known_after).then_some(protocol);
+                assert_eq!(detect(&bytes[..end]), expected, "{:?}", String::from_utf8_lossy(&bytes[..end]));
+            }
+        }
+    }
+
+    #[test]
+    fn line_ends_without_end_are_no_protocol() {
+        assert_eq!(detect(&b"\r\n".repeat(LEADING_LINE_ENDS)), None);
+        assert_eq!(detect(&b"\r\n".repeat(LEADING_LINE_ENDS + 1)), Some(Protocol::Unknown));
+    }
+}

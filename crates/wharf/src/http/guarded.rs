@@ -271,3 +271,50 @@ impl hyper::rt::Write for Guarded {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{io::AsyncWriteExt, net::UnixStream, time::sleep};
+
+    use super::*;
+
+    fn guarded() -> (UnixStream, Guarded) {
+        let (peer, socket) = UnixStream::pair().unwrap();
+        let settings = Settings::development();
+        (peer, Guarded::new(Stream::Unix(socket), BytesMut::new(), &settings, Instant::now()))
+    }
+
+    // Row 40.
+    #[tokio::test(start_paused = true)]
+    async fn a_dripped_head_wins_no_time() {
+        let (mut peer, mut guarded) = guarded();
+        let opened_at = Instant::now();
+        let dripping = tokio::spawn(async move {
+            for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Drip: aaaaaaaaaaaaaaa".iter().cycle() {
+                if peer.write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                sleep(Duration::from_millis(700)).await;
+            }
+        });
+        assert!(!guarded.has_work_for_hyper().await.unwrap());
+        assert!(matches!(guarded.into_end().0, End::TooSlow));
+        assert_eq!(opened_at.elapsed(), Duration::from_secs(10));
+        dripping.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hyper_gets_a_request_and_then_an_end_for_one_that_stays() {
+        let (mut peer, mut guarded) = guarded();
+        let health = "GET /health HTTP/1.1\r\nHost: a\r\n\r\n";
+        let events = "GET /events?channel=a HTTP/1.1\r\nHost: a\r\n\r\n";
+        peer.write_all(format!("{health}{events}rest").as_bytes()).await.unwrap();
+        assert!(guarded.has_work_for_hyper().await.unwrap());
+        assert_eq!(guarded.passed, health, "no byte of the next request");
+        guarded.passed.clear();
+        assert!(!guarded.has_work_for_hyper().await.unwrap());
+        let (end, _, _, buffer) = guarded.into_end();
+        assert!(matches!(end, End::Taken(taken) if taken.kind == Kind::Events));
+        assert_eq!(buffer, "rest");
+    }
+}
