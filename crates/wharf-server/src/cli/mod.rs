@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod bench;
 mod check;
 mod connect;
 mod log;
@@ -41,6 +42,8 @@ enum Command {
     Subscribe(subscribe::Flags),
     /// An interactive wire: type a message, see every frame with its time, direction and kind.
     Connect(connect::Flags),
+    /// Put load on a server and measure it from outside, beside a floor of the same run. Linux only.
+    Bench(bench::Flags),
     /// Check a configuration and say in words what it means; the exit code is 1 if it cannot be used.
     Check(ServerFlags),
 }
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Some(Command::Publish(flags)) => publish::run(&flags),
         Some(Command::Subscribe(flags)) => subscribe::run(&flags),
         Some(Command::Connect(flags)) => connect::run(&flags),
+        Some(Command::Bench(flags)) => bench::run(flags),
         Some(Command::Check(flags)) => flags.load().and_then(|configuration| check::run(&configuration)),
     };
     match outcome {

@@ -1,0 +1,296 @@
+//! The floor: the least that any server must do. One thread, one epoll set; a handshake, canned answers, and one
+//! ready-made frame written to each socket. No session, history, presence, outbox or timer, and a socket that cannot
+//! take a frame at once is an error.
+//!
+//! It runs as a child process (`wharf bench floor-server`), so that it is measured as the server is.
+
+use std::{
+    collections::HashMap,
+    io::{self, ErrorKind, Read as _, Write as _},
+    os::fd::AsRawFd as _,
+};
+
+use anyhow::{Context as _, bail};
+use bytes::BytesMut;
+use memchr::memmem;
+use mio::{
+    Events, Interest, Poll, Token,
+    net::{TcpListener, TcpStream},
+    unix::SourceFd,
+};
+use wharf_proto::websocket::{
+    FrameHeader, Opcode, ReservedBits, Role, apply_mask,
+    handshake::{Policy, accept},
+    write_frame,
+};
+
+use super::{
+    message::{CHANNEL_PREFIX, CONNECT_ID, ECHO_ID, ID_AT, MOST_CHANNELS, PUBLISH_ID, SUBSCRIBE_ID},
+    process::ANNOUNCEMENT,
+};
+
+const LISTENER: Token = Token(usize::MAX - 1);
+const PARENT: Token = Token(usize::MAX - 2);
+
+/// Read at once, and the longest request or message that may be in parts.
+const READ_BYTES: usize = 256 * 1024;
+
+const CONNECTED: &[u8] =
+    br#"{"id":1,"connect":{"client":"00000000-0000-0000-0000-000000000000","version":"floor","ping":25,"pong":true}}"#;
+const SUBSCRIBED: &[u8] = br#"{"id":2,"subscribe":{"recoverable":true,"epoch":"floor","positioned":true}}"#;
+
+/// Serves until standard input ends.
+pub fn serve() -> anyhow::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
+    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    let parent = io::stdin().as_raw_fd();
+    // A file or /dev/null cannot be waited for; then a signal ends the floor.
+    let _ = poll.registry().register(&mut SourceFd(&parent), PARENT, Interest::READABLE);
+    println!("{ANNOUNCEMENT}{}", listener.local_addr()?);
+    let mut floor = Floor::new();
+    let mut events = Events::with_capacity(1024);
+    loop {
+        match poll.poll(&mut events, None) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            outcome => outcome?,
+        }
+        for event in &events {
+            match event.token() {
+                LISTENER => floor.accept(&listener, &poll)?,
+                PARENT => {
+                    if io::stdin().read(&mut [0; 64])? == 0 {
+                        return Ok(());
+                    }
+                }
+                Token(index) => floor.read(index)?,
+            }
+        }
+    }
+}
+
+/// One socket.
+struct Client {
+    stream: TcpStream,
+    /// Before the handshake, bytes are HTTP.
+    open: bool,
+}
+
+struct Floor {
+    clients: Vec<Option<Client>>,
+    free: Vec<usize>,
+    /// The sockets of each channel. Those that closed are forgotten when the last client leaves.
+    members: Vec<Vec<usize>>,
+    /// What came of a message that is not whole.
+    partial: HashMap<usize, Vec<u8>>,
+    buffer: Vec<u8>,
+    frame: BytesMut,
+}
+
+impl Floor {
+    fn new() -> Self {
+        Self {
+            clients: Vec::new(),
+            free: Vec::new(),
+            members: Vec::new(),
+            partial: HashMap::new(),
+            buffer: vec![0; READ_BYTES],
+            frame: BytesMut::new(),
+        }
+    }
+
+    fn accept(&mut self, listener: &TcpListener, poll: &Poll) -> anyhow::Result<()> {
+        loop {
+            let mut stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error).context("the floor cannot accept"),
+            };
+            stream.set_nodelay(true)?;
+            let index = self.free.pop().unwrap_or(self.clients.len());
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+            if index == self.clients.len() {
+                self.clients.push(None);
+            }
+            self.clients[index] = Some(Client { stream, open: false });
+        }
+    }
+
+    /// Reads what is there. Events are edge-triggered, and a short read has taken everything there was.
+    fn read(&mut self, index: usize) -> anyhow::Result<()> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let outcome = loop {
+            let Some(client) = &mut self.clients[index] else { break Ok(()) };
+            let partial = if self.partial.is_empty() { None } else { self.partial.remove(&index) };
+            let before = partial.map_or(0, |bytes| {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                bytes.len()
+            });
+            match client.stream.read(&mut buffer[before..]) {
+                Ok(0) => break self.close(index),
+                Ok(count) => {
+                    let end = before + count;
+                    let used = match self.take(index, &mut buffer[..end]) {
+                        Ok(used) => used,
+                        Err(error) => break Err(error),
+                    };
+                    if used < end {
+                        self.partial.insert(index, buffer[used..end].to_vec());
+                    }
+                    if end < buffer.len() {
+                        break Ok(());
+                    }
+                    if used == 0 {
+                        break Err(anyhow::anyhow!("a message is longer than the floor reads"));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if before > 0 {
+                        self.partial.insert(index, buffer[..before].to_vec());
+                    }
+                    break Ok(());
+                }
+                Err(_) => break self.close(index),
+            }
+        };
+        self.buffer = buffer;
+        outcome
+    }
+
+    fn close(&mut self, index: usize) -> anyhow::Result<()> {
+        self.clients[index] = None;
+        self.partial.remove(&index);
+        self.free.push(index);
+        if self.free.len() == self.clients.len() {
+            self.members.clear();
+        }
+        Ok(())
+    }
+
+    /// Takes whole requests and messages; says how many bytes they were.
+    fn take(&mut self, index: usize, bytes: &mut [u8]) -> anyhow::Result<usize> {
+        let mut used = 0;
+        if !self.clients[index].as_ref().is_some_and(|client| client.open) {
+            let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(0) };
+            self.frame.clear();
+            upgrade(&bytes[..end], &mut self.frame)?;
+            self.write(index)?;
+            if let Some(client) = &mut self.clients[index] {
+                client.open = true;
+            }
+            used = end + 4;
+        }
+        while let Some((header, head)) =
+            FrameHeader::parse(&bytes[used..], Role::Server, ReservedBits::Forbidden)?
+        {
+            let begin = used + head;
+            let end = begin.saturating_add(header.payload_len as usize);
+            let Some(payload) = bytes.get_mut(begin..end) else { break };
+            if let Some(key) = header.mask {
+                apply_mask(payload, key, 0);
+            }
+            if header.opcode == Opcode::Text {
+                self.answer(index, payload)?;
+            }
+            used = end;
+        }
+        Ok(used)
+    }
+
+    /// Answers one command. A publication goes to the members of its channel as it came.
+    fn answer(&mut self, index: usize, message: &[u8]) -> anyhow::Result<()> {
+        let ready = match message.get(ID_AT) {
+            Some(&CONNECT_ID) => CONNECTED,
+            Some(&SUBSCRIBE_ID) => {
+                let channel = channel_number(message)?;
+                if self.members.len() <= channel {
+                    self.members.resize(channel + 1, Vec::new());
+                }
+                self.members[channel].push(index);
+                SUBSCRIBED
+            }
+            Some(&ECHO_ID | &PUBLISH_ID) => message,
+            _ => return Ok(()), // A pong.
+        };
+        self.frame.clear();
+        write_frame(&mut self.frame, Opcode::Text, ready, None);
+        if message.get(ID_AT) != Some(&PUBLISH_ID) {
+            return self.write(index);
+        }
+        let members = std::mem::take(&mut self.members);
+        let outcome = members
+            .get(channel_number(message)?)
+            .into_iter()
+            .flatten()
+            .try_for_each(|member| self.write(*member));
+        self.members = members;
+        outcome
+    }
+
+    /// Writes the ready-made frame to one socket.
+    fn write(&mut self, index: usize) -> anyhow::Result<()> {
+        let Some(client) = &mut self.clients[index] else { return Ok(()) };
+        match client.stream.write(&self.frame) {
+            Ok(count) if count == self.frame.len() => Ok(()),
+            Ok(_) => bail!("a socket of the floor is full: ask for a smaller --window or --payload"),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                bail!("a socket of the floor is full: ask for a smaller --window or --payload")
+            }
+            // The client went away; its end is read.
+            Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The least handshake: the headers are split at their line ends and given to the codec.
+fn upgrade(head: &[u8], out: &mut BytesMut) -> anyhow::Result<()> {
+    let head = std::str::from_utf8(head).context("a request is not text")?;
+    let headers = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+    let headers = headers.map(|(name, value)| (name, value.as_bytes()));
+    let policy = Policy { subprotocols: &[], origin_allowed: &|_| true };
+    match accept("GET", 1, headers, &policy) {
+        Ok(accepted) => accepted.write_response(out),
+        Err(refusal) => bail!("the floor speaks to the bench only: {refusal}"),
+    }
+    Ok(())
+}
+
+fn channel_number(message: &[u8]) -> anyhow::Result<usize> {
+    let at = memmem::find(message, CHANNEL_PREFIX.as_bytes()).context("a command names no channel")?;
+    let digits = message[at + CHANNEL_PREFIX.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    let number = digits.fold(0, |number: usize, digit| number.saturating_mul(10) + usize::from(digit - b'0'));
+    anyhow::ensure!(number < MOST_CHANNELS, "channel {number} is over the floor's {MOST_CHANNELS}");
+    Ok(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::bench::message::{Heard, hear, subscribe};
+
+    #[test]
+    fn the_canned_answers_are_what_the_generator_waits_for() {
+        assert_eq!(hear(CONNECTED), Heard::Reply(CONNECT_ID));
+        assert_eq!(hear(SUBSCRIBED), Heard::Reply(SUBSCRIBE_ID));
+    }
+
+    #[test]
+    fn a_channel_is_known_by_its_number() {
+        assert_eq!(channel_number(subscribe(207).as_bytes()).expect("a number"), 207);
+        assert!(channel_number(b"{\"id\":2,\"subscribe\":{}}").is_err());
+        assert!(channel_number(subscribe(MOST_CHANNELS as u32).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_request_of_the_rfc_is_answered_as_the_rfc_says() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        let mut out = BytesMut::new();
+        upgrade(head, &mut out).expect("a handshake");
+        assert!(memmem::find(&out, b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=").is_some(), "{out:?}");
+        let error = upgrade(b"GET / HTTP/1.1\r\nHost: a", &mut out).expect_err("no handshake");
+        assert!(error.to_string().contains("the floor speaks to the bench only"), "{error}");
+    }
+}

@@ -1,0 +1,158 @@
+//! One side of a comparison, the server or the floor: a process that is measured and the load that is put on it.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::{
+    connection::Tally,
+    generator::{Generator, Target},
+    process::{self, Memory, Served},
+};
+
+pub struct Side {
+    /// A child of ours; a server that ran already is none.
+    _served: Option<Served>,
+    /// Whose time and memory are measured. Without one, only rates and latencies are.
+    pub pid: Option<u32>,
+    pub generator: Generator,
+}
+
+impl Side {
+    /// Takes a child as a side: it is reached at its own address.
+    pub fn of_child(served: Served, path: &str, shape: &Shape) -> anyhow::Result<Self> {
+        let target = Target {
+            address: served.address,
+            host: served.address.to_string(),
+            path: path.to_owned(),
+            source_addresses: shape.source_addresses,
+        };
+        let generator = Generator::new(target, shape.channels, shape.payload_bytes)?;
+        Ok(Self { pid: Some(served.pid()), _served: Some(served), generator })
+    }
+
+    /// Takes a server that runs already as a side.
+    pub fn of_server(target: Target, pid: Option<u32>, shape: &Shape) -> anyhow::Result<Self> {
+        let generator = Generator::new(target, shape.channels, shape.payload_bytes)?;
+        Ok(Self { pid, _served: None, generator })
+    }
+
+    /// Does work that the server is measured by; the work says how many operations it was.
+    pub fn measure(
+        &mut self,
+        work: impl FnOnce(&mut Generator) -> anyhow::Result<u64>,
+    ) -> anyhow::Result<Sample> {
+        self.settle()?;
+        self.generator.take_tally();
+        let own = process::cpu_ns(std::process::id())?;
+        let before = self.cpu_ns()?;
+        let begun = Instant::now();
+        let operations = work(&mut self.generator)?;
+        let wall = begun.elapsed();
+        let own = process::cpu_ns(std::process::id())?.saturating_sub(own);
+        // What the server still does for these operations belongs to them.
+        self.settle()?;
+        let cpu_ns = self.cpu_ns()?.zip(before).map(|(after, before)| after.saturating_sub(before));
+        let Tally { latency, .. } = self.generator.take_tally();
+        Ok(Sample { operations, wall, cpu_ns, generator_cpu_ns: own, latency })
+    }
+
+    pub fn settle(&self) -> anyhow::Result<()> {
+        self.pid.map_or(Ok(()), process::settle)
+    }
+
+    pub fn memory(&self) -> anyhow::Result<Option<Memory>> {
+        self.pid.map(process::memory).transpose()
+    }
+
+    fn cpu_ns(&self) -> anyhow::Result<Option<u64>> {
+        self.pid.map(process::cpu_ns).transpose()
+    }
+}
+
+/// What the messages and connections of a run are like.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub channels: u32,
+    pub payload_bytes: usize,
+    pub source_addresses: u8,
+}
+
+/// What was measured while something was done.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    pub operations: u64,
+    pub wall: Duration,
+    /// Processor time of the server.
+    pub cpu_ns: Option<u64>,
+    /// Processor time of this process.
+    pub generator_cpu_ns: u64,
+    /// Nanoseconds.
+    pub latency: Histogram<u64>,
+}
+
+impl Sample {
+    /// Several samples as if they were one; `None` if there are none.
+    pub fn sum(samples: &[Self]) -> Option<Self> {
+        let (first, rest) = samples.split_first()?;
+        let mut sum = first.clone();
+        for sample in rest {
+            sum.operations += sample.operations;
+            sum.wall += sample.wall;
+            sum.cpu_ns = sum.cpu_ns.zip(sample.cpu_ns).map(|(one, other)| one + other);
+            sum.generator_cpu_ns += sample.generator_cpu_ns;
+            // All histograms have the bounds that `Tally::new` gives them, so this cannot fail.
+            let _ = sum.latency.add(&sample.latency);
+        }
+        Some(sum)
+    }
+
+    /// Microseconds of the server's for each operation.
+    pub fn cpu_us(&self) -> Option<f64> {
+        self.cpu_ns.filter(|_| self.operations > 0).map(|ns| ns as f64 / 1e3 / self.operations as f64)
+    }
+
+    /// How busy this process was: 1 is a whole processor.
+    pub fn generator_busy(&self) -> f64 {
+        self.generator_cpu_ns as f64 / (self.wall.as_nanos() as f64).max(1.0)
+    }
+
+    /// How busy the server was.
+    pub fn server_busy(&self) -> Option<f64> {
+        self.cpu_ns.map(|ns| ns as f64 / (self.wall.as_nanos() as f64).max(1.0))
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A sample of so many operations at so many microseconds each, in a second.
+    pub fn sample(operations: u64, cpu_us: u64, generator_busy: f64) -> Sample {
+        let mut latency = Tally::new().latency;
+        latency.record_n(200_000, operations).expect("within bounds");
+        Sample {
+            operations,
+            wall: Duration::from_secs(1),
+            cpu_ns: Some(operations * cpu_us * 1_000),
+            generator_cpu_ns: (generator_busy * 1e9) as u64,
+            latency,
+        }
+    }
+
+    #[test]
+    fn rounds_add_up_weighted_by_what_was_done() {
+        let sum = Sample::sum(&[sample(100, 10, 0.5), sample(300, 2, 0.1)]).expect("two samples");
+        assert_eq!((sum.operations, sum.wall.as_secs(), sum.latency.len()), (400, 2, 400));
+        assert_eq!(sum.cpu_us(), Some(4.0));
+        assert!((sum.generator_busy() - 0.3).abs() < 1e-9);
+        assert!((sum.server_busy().expect("measured") - 0.0008).abs() < 1e-9);
+        assert!(Sample::sum(&[]).is_none());
+    }
+
+    #[test]
+    fn nothing_done_or_nobody_measured_has_no_cost() {
+        assert_eq!(sample(0, 1, 0.0).cpu_us(), None);
+        assert_eq!(Sample { cpu_ns: None, ..sample(1, 1, 0.0) }.cpu_us(), None);
+    }
+}
