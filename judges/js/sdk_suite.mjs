@@ -139,7 +139,11 @@ const CHECKS = {
     const { inbox } = await scene.subscribed();
     const { client } = await scene.connected();
     const expected = numbers(1, 100);
-    await Promise.all(expected.map((data) => client.publish(scene.channel, data)));
+    // In one batch: over the emulating transports each send is a request of its own, and requests race.
+    client.startBatching();
+    const published = expected.map((data) => client.publish(scene.channel, data));
+    client.stopBatching();
+    await Promise.all(published);
     assert.deepEqual(await inbox.data(100), expected);
     assert.deepEqual(inbox.publications.map(({ offset }) => offset), expected.map(({ n }) => n));
   },
@@ -248,9 +252,12 @@ const CHECKS = {
   async 'nothing arrives after unsubscribe, and presence forgets'(scene) {
     const one = await scene.subscribed();
     const two = await scene.subscribed();
+    // In one batch, so that the reply to the second command says that the first was carried out.
+    one.client.startBatching();
     one.subscription.unsubscribe();
-    // A reply to a later command of the same connection says that the unsubscribe was carried out.
-    const { clients } = await one.client.presence(scene.channel);
+    const presence = one.client.presence(scene.channel);
+    one.client.stopBatching();
+    const { clients } = await presence;
     assert.deepEqual(Object.keys(clients), [two.id]);
     await two.subscription.publish(1);
     await two.inbox.data(1);

@@ -235,6 +235,16 @@ def a_normal_close_is_answered():
     equal((socket.protocol.close_rcvd.code, socket.protocol.close_rcvd_then_sent), (1000, False))
 
 
+def an_answered_close_ends_the_connection_at_once():
+    # RFC 6455 section 7.1.1: the server ends TCP when it has the answer, not when its patience is over.
+    socket, _ = established()
+    socket.send("{}")
+    start = time.monotonic()
+    equal(closing(socket)[0], 3501)
+    took = time.monotonic() - start
+    assert took < 3, f"the connection ended {took:.1f} s after its close frame was answered"
+
+
 def an_unasked_pong_closes_with_3501():
     socket, _ = established()
     socket.send("{}")
@@ -272,6 +282,7 @@ CHECKS = {
     "a message at the limit is taken": a_message_at_the_limit_is_taken,
     "a message over the limit closes with 1009": a_message_over_the_limit_closes_with_1009,
     "a normal close is answered": a_normal_close_is_answered,
+    "an answered close ends the connection at once": an_answered_close_ends_the_connection_at_once,
     "an unasked pong closes with 3501": an_unasked_pong_closes_with_3501,
     "a second connect closes with 3501": a_second_connect_closes_with_3501,
     "send without a handler closes with 3508": send_closes_with_3508,
