@@ -200,14 +200,14 @@ fn has_macro(code: &str, name: &str) -> bool {
     code.match_indices(name).any(|(at, _)| !before(at))
 }
 
-/// A test waits for what happens, not for time to go by.
+/// A test waits for what happens, not for time to go by. A sleep on tokio's paused clock takes no time.
 fn no_sleep_in_tests(project: &Project) -> Vec<Violation> {
     let mut found = Vec::new();
     for source in &project.sources {
         for (at, line) in source.lines.iter().enumerate().filter(|(_, line)| line.test) {
             let sleeps =
                 ["sleep(", "sleep_until(", "sleep_ms("].iter().any(|call| has_macro(&line.code, call));
-            if sleeps && !source.remarked(at, 1, "// tidy: sleeps because ") {
+            if sleeps && !on_paused_clock(source, at) && !source.remarked(at, 1, "// tidy: sleeps because ") {
                 let message =
                     "a test sleeps; wait for a condition instead, or say `// tidy: sleeps because ...` above";
                 found.push(violation("no_sleep_in_tests", source, line, message));
@@ -215,6 +215,13 @@ fn no_sleep_in_tests(project: &Project) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// Whether the test around the line runs on tokio's paused clock.
+fn on_paused_clock(source: &Source, at: usize) -> bool {
+    let mut attributes = source.lines[..=at].iter().rev().map(|line| line.code.trim());
+    let nearest = attributes.find(|code| code.starts_with("#[tokio::test") || *code == "#[test]");
+    nearest.is_some_and(|attribute| attribute.contains("start_paused = true"))
 }
 
 /// `wharf-proto` and `wharf-core` forbid unsafe code as a whole.
@@ -360,6 +367,8 @@ mod tests {
         assert_eq!(found(rule, path, "tokio::time::sleep(d).await;"), [1]);
         assert_eq!(found(rule, path, "// tidy: sleeps because nothing tells.\nthread::sleep(d);"), [0; 0]);
         assert_eq!(found(rule, "crates/wharf/src/a.rs", "tokio::time::sleep(d).await;"), [0; 0]);
+        let two = "#[tokio::test(start_paused = true)]\nfn a() { time::sleep(d) }\n#[tokio::test]\nfn b() { time::sleep(d) }";
+        assert_eq!(found(rule, path, two), [4]);
     }
 
     #[test]
