@@ -11,6 +11,7 @@ use super::{
     Context,
     answer::{self, Answer},
     body,
+    service::Way,
 };
 use crate::worker::{SessionKey, ToWorker};
 
@@ -25,7 +26,7 @@ struct EmulationRequest {
 }
 
 /// Answers 204 once the session's worker has the commands; the replies to them go on the stream.
-pub async fn answer(body: Incoming, mut turn: Option<Turn>, context: &Context) -> Answer {
+pub async fn answer(body: Incoming, mut way: Way, context: &Context) -> Answer {
     let node = &context.node;
     let body = match body::read(body, node.settings.limits.message_bytes).await {
         Ok(body) => body,
@@ -46,7 +47,7 @@ pub async fn answer(body: Incoming, mut turn: Option<Turn>, context: &Context) -
     let unknown = || answer::error(500, "the session is not known; connect anew");
     let Some(session) = SessionKey::decode(&request.session) else { return unknown() };
     let Some(inbox) = node.workers.get(usize::from(session.worker)) else { return unknown() };
-    if let Some(turn) = &mut turn {
+    if let Way::Shared(Some(turn)) = &mut way {
         turn.wait().await;
     }
     let (answer, answered) = oneshot::channel();
@@ -54,7 +55,7 @@ pub async fn answer(body: Incoming, mut turn: Option<Turn>, context: &Context) -
         return answer::busy("the server has too much to do; send it again in a second");
     }
     // The worker has it; the next may be sent.
-    drop(turn);
+    drop(way);
     match answered.await {
         Ok(true) => answer::empty(204),
         Ok(false) | Err(_) => unknown(),

@@ -14,16 +14,17 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use http::request::Parts;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::AsyncWrite,
     time::{Instant, Sleep},
 };
 use wharf_proto::http::{BodyLength, Guard, GuardLimits, Head, Refusal, Step};
 
-use super::{long_lived::Kind, stream::Stream};
+use super::{
+    long_lived::Kind,
+    peer::{Peer, Side},
+    stream::Stream,
+};
 use crate::settings::{Settings, Times};
-
-/// One read of the socket takes so much at most. LIMITS.md, `http_read_bytes`.
-const READ_BYTES: usize = 8 * 1024;
 
 /// Why hyper gets nothing more.
 pub enum End {
@@ -65,10 +66,8 @@ enum Wait {
 
 /// A socket behind a guard.
 pub struct Guarded {
-    stream: Stream,
+    peer: Peer,
     guard: Guard,
-    /// Came from the peer and is not judged.
-    buffer: BytesMut,
     /// Judged, and hyper's to read.
     passed: Bytes,
     in_message: bool,
@@ -91,9 +90,8 @@ impl Guarded {
             ..GuardLimits::default()
         };
         Self {
-            stream,
+            peer: Peer::new(stream, buffer),
             guard: Guard::new(limits),
-            buffer,
             passed: Bytes::new(),
             in_message: false,
             had_request: false,
@@ -110,9 +108,16 @@ impl Guarded {
         std::future::poll_fn(|context| self.poll_pass(context)).await
     }
 
-    /// Why hyper got an end, and what a request that was taken goes on with.
-    pub fn into_end(self) -> (End, Guard, Stream, BytesMut) {
-        (self.end.unwrap_or(End::Quiet), self.guard, self.stream, self.buffer)
+    /// The socket, for requests that wait and want to know whether their client still does.
+    pub fn peer(&self) -> Peer {
+        self.peer.clone()
+    }
+
+    /// Why hyper got an end, and what a request that was taken goes on with. `None` if a request still has a
+    /// share in the socket; hyper drops its requests before it ends, so that is never so.
+    pub fn into_end(self) -> Option<(End, Guard, Stream, BytesMut)> {
+        let Side { stream, buffer } = self.peer.into_side()?;
+        Some((self.end.unwrap_or(End::Quiet), self.guard, stream, buffer))
     }
 
     /// Makes `passed` hold something. False: hyper gets nothing more.
@@ -124,7 +129,8 @@ impl Guarded {
             if self.end.is_some() {
                 return Poll::Ready(Ok(false));
             }
-            match self.guard.step(&self.buffer) {
+            let mut side = self.peer.side();
+            match self.guard.step(&side.buffer) {
                 Ok(Step::Head(head)) => {
                     let length = head.len();
                     let taken = taken(&head);
@@ -132,24 +138,27 @@ impl Guarded {
                     self.wait = None;
                     match taken {
                         Some(taken) => {
-                            self.buffer.advance(length);
+                            side.buffer.advance(length);
                             self.end = Some(End::Taken(Box::new(taken)));
                         }
                         None => {
                             self.in_message = true;
-                            self.passed = self.buffer.split_to(length).freeze();
+                            self.passed = side.buffer.split_to(length).freeze();
                         }
                     }
                 }
                 Ok(Step::Bytes { take, pass }) => {
-                    self.passed = self.buffer.split_to(take).freeze();
+                    self.passed = side.buffer.split_to(take).freeze();
                     self.passed.truncate(pass);
                 }
                 Ok(Step::End) => {
                     self.in_message = false;
                     self.wait = None;
                 }
-                Ok(Step::NeedMore) => ready!(self.poll_fill(context))?,
+                Ok(Step::NeedMore) => {
+                    drop(side);
+                    ready!(self.poll_fill(context))?;
+                }
                 Err(refusal) if self.in_message => {
                     self.end = Some(End::RefusedBody);
                     return Poll::Ready(Err(io::Error::other(RefusedBody(refusal))));
@@ -161,16 +170,17 @@ impl Guarded {
 
     /// Reads from the socket until something came, or sets `end`.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut piece = [std::mem::MaybeUninit::uninit(); READ_BYTES];
-        let mut piece = ReadBuf::uninit(&mut piece);
-        if Pin::new(&mut self.stream).poll_read(context, &mut piece)?.is_ready() {
-            match piece.filled() {
-                [] => self.end = Some(End::Quiet),
-                bytes => self.buffer.extend_from_slice(bytes),
+        let (filled, buffer_is_empty) = {
+            let mut side = self.peer.side();
+            (side.poll_fill(context)?, side.buffer.is_empty())
+        };
+        if let Poll::Ready(count) = filled {
+            if count == 0 {
+                self.end = Some(End::Quiet);
             }
             return Poll::Ready(Ok(()));
         }
-        let wait = self.current_wait();
+        let wait = self.current_wait(buffer_is_empty);
         if self.wait != Some(wait) {
             self.wait = Some(wait);
             let deadline = match wait {
@@ -189,12 +199,12 @@ impl Guarded {
         Poll::Ready(Ok(()))
     }
 
-    fn current_wait(&self) -> Wait {
+    fn current_wait(&self, buffer_is_empty: bool) -> Wait {
         if self.in_message {
             Wait::Body
         } else if !self.had_request {
             Wait::FirstHead
-        } else if self.buffer.is_empty() {
+        } else if buffer_is_empty {
             Wait::NextRequest
         } else {
             Wait::RestOfHead
@@ -247,7 +257,7 @@ impl hyper::rt::Read for Guarded {
 
 impl hyper::rt::Write for Guarded {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(context, bytes)
+        Pin::new(&mut self.peer.side().stream).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -255,7 +265,7 @@ impl hyper::rt::Write for Guarded {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(context, slices)
+        Pin::new(&mut self.peer.side().stream).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -263,7 +273,7 @@ impl hyper::rt::Write for Guarded {
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+        Pin::new(&mut self.peer.side().stream).poll_flush(context)
     }
 
     /// Does nothing: hyper has flushed its answers, and what becomes of the socket is decided behind it.
@@ -298,7 +308,7 @@ mod tests {
             }
         });
         assert!(!guarded.has_work_for_hyper().await.unwrap());
-        assert!(matches!(guarded.into_end().0, End::TooSlow));
+        assert!(matches!(guarded.into_end().unwrap().0, End::TooSlow));
         assert_eq!(opened_at.elapsed(), Duration::from_secs(10));
         dripping.abort();
     }
@@ -313,7 +323,7 @@ mod tests {
         assert_eq!(guarded.passed, health, "no byte of the next request");
         guarded.passed.clear();
         assert!(!guarded.has_work_for_hyper().await.unwrap());
-        let (end, _, _, buffer) = guarded.into_end();
+        let (end, _, _, buffer) = guarded.into_end().unwrap();
         assert!(matches!(end, End::Taken(taken) if taken.kind == Kind::Events));
         assert_eq!(buffer, "rest");
     }

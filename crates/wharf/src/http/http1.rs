@@ -34,7 +34,7 @@ pub async fn serve(stream: Stream, buffer: BytesMut, context: Context, opened_at
         Ok(false) => {}
         Err(_) => return, // The socket failed; there is nobody to tell.
     }
-    let (end, guard, stream, buffer) = guarded.into_end();
+    let Some((end, guard, stream, buffer)) = guarded.into_end() else { return };
     let metrics = &context.node.metrics;
     match end {
         End::Taken(taken) => takeover::carry_out(*taken, guard, stream, buffer, context).await,
@@ -63,11 +63,12 @@ pub async fn serve(stream: Stream, buffer: BytesMut, context: Context, opened_at
 
 /// Runs hyper until the guarded socket ends for it, and gives the socket back. None: it failed.
 async fn run_hyper(guarded: Guarded, context: Context) -> Option<Guarded> {
+    let service = service::for_connection(context, guarded.peer());
     let mut connection = http1::Builder::new()
         // The guard's end must not cut off the answers to earlier requests.
         .half_close(true)
         .keep_alive(true)
-        .serve_connection(guarded, service::for_connection(context));
+        .serve_connection(guarded, service);
     match std::future::poll_fn(|task| Pin::new(&mut connection).poll(task)).await {
         Ok(()) => {}
         Err(error) => {

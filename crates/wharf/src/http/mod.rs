@@ -23,6 +23,7 @@ mod http2;
 mod long_lived;
 mod metrics;
 mod page;
+mod peer;
 mod poll;
 mod service;
 mod stream;

@@ -9,6 +9,7 @@ use super::{
     Context,
     answer::{self, Answer},
     body, long_lived,
+    service::Way,
 };
 use crate::worker::{PollAnswer, PollRequest, SessionKey, ToWorker};
 
@@ -30,7 +31,7 @@ struct Asked {
 }
 
 /// Answers one poll.
-pub async fn answer(head: &Parts, body: Incoming, context: &Context) -> Answer {
+pub async fn answer(head: &Parts, body: Incoming, way: &Way, context: &Context) -> Answer {
     let node = &context.node;
     let asked = match read_head(head, node.settings.times.poll_wait_max_ms) {
         Ok(asked) => asked,
@@ -45,15 +46,28 @@ pub async fn answer(head: &Parts, body: Incoming, context: &Context) -> Answer {
         Ok(body) => body,
         Err(error) => return error.answer(),
     };
+    let only_waits = body.trim_ascii().is_empty();
     let (answer, answered) = oneshot::channel();
     let Asked { session, ack, wait_ms } = asked;
     if inbox.send(ToWorker::Poll(PollRequest { session, ack, body, wait_ms, answer })).is_err() {
         return answer::busy("the server has too much to do; ask again in a second");
     }
-    // When the client goes, hyper drops this, and the worker sees that nobody waits.
+    // When the client goes, the receiver is dropped: the worker sees that nobody waits, and keeps what there is to
+    // say. A client that only ended its half counts as gone while it waits, but is told what its commands came to.
+    let answered = async {
+        match way {
+            Way::Alone(peer) if only_waits => tokio::select! {
+                biased;
+                answer = answered => Some(answer),
+                () = peer.gone() => None,
+            },
+            _ => Some(answered.await),
+        }
+    };
     match answered.await {
-        Ok(answer) => say(answer),
-        Err(_) => {
+        None => answer::whole(200, LINES, ""),
+        Some(Ok(answer)) => say(answer),
+        Some(Err(_)) => {
             answer::error(500, "the session's worker gave no answer; connect anew, and recover by position")
         }
     }

@@ -17,7 +17,9 @@ use super::{
     emulation::{self, Turn, Turns},
     http2::Activity,
     long_lived::{self, Kind},
-    metrics, page, poll, takeover,
+    metrics, page,
+    peer::Peer,
+    poll, takeover,
 };
 use crate::{
     transport::body::{PIPE_BYTES, pipe},
@@ -26,13 +28,23 @@ use crate::{
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
+/// How a request came.
+pub enum Way {
+    /// Alone on its HTTP/1 connection.
+    Alone(Peer),
+    /// Beside others on an HTTP/2 connection; with its turn, where their order matters. hyper drops the answering
+    /// when the client gives the request up.
+    Shared(Option<Turn>),
+}
+
 /// The service of an HTTP/1 connection, where one request is answered after the other.
 pub fn for_connection(
     context: Context,
+    peer: Peer,
 ) -> impl Service<Request<Incoming>, Response = Answer, Error = Infallible, Future = Answering> {
     service_fn(move |request| {
-        let context = context.clone();
-        let answering: Answering = Box::pin(async move { Ok(answer(request, None, &context).await) });
+        let (context, way) = (context.clone(), Way::Alone(peer.clone()));
+        let answering: Answering = Box::pin(async move { Ok(answer(request, way, &context).await) });
         answering
     })
 }
@@ -47,9 +59,9 @@ pub fn for_shared_connection(
         let context = context.clone();
         let busy = activity.begin();
         // Taken here, where requests come in their order.
-        let turn = (request.uri().path() == emulation::PATH).then(|| turns.take());
+        let way = Way::Shared((request.uri().path() == emulation::PATH).then(|| turns.take()));
         let answering: Answering = Box::pin(async move {
-            let mut answer = answer(request, turn, &context).await;
+            let mut answer = answer(request, way, &context).await;
             answer.body_mut().hold(busy);
             Ok(answer)
         });
@@ -57,14 +69,14 @@ pub fn for_shared_connection(
     })
 }
 
-async fn answer(request: Request<Incoming>, turn: Option<Turn>, context: &Context) -> Answer {
+async fn answer(request: Request<Incoming>, way: Way, context: &Context) -> Answer {
     let node = &context.node;
     node.metrics.http_requests.bump();
     let (head, body) = request.into_parts();
     let mut answer = match node.access.check(&head) {
         Err(refusal) => *refusal,
         Ok(()) => {
-            let mut answer = route(&head, body, turn, context).await;
+            let mut answer = route(&head, body, way, context).await;
             access::allow_reading(&head.headers, answer.headers_mut());
             answer
         }
@@ -75,7 +87,7 @@ async fn answer(request: Request<Incoming>, turn: Option<Turn>, context: &Contex
     answer
 }
 
-async fn route(head: &Parts, body: Incoming, turn: Option<Turn>, context: &Context) -> Answer {
+async fn route(head: &Parts, body: Incoming, way: Way, context: &Context) -> Answer {
     let path = head.uri.path();
     // Row 66.
     let methods = if is_normal_path(path) { methods(path) } else { None };
@@ -95,8 +107,8 @@ async fn route(head: &Parts, body: Incoming, turn: Option<Turn>, context: &Conte
         "/health" if node.draining.load(Relaxed) => answer::busy("the server is going away"),
         "/health" => answer::json(200, "{}"),
         "/metrics" => metrics::answer(node),
-        poll::PATH => poll::answer(head, body, context).await,
-        emulation::PATH => emulation::answer(body, turn, context).await,
+        poll::PATH => poll::answer(head, body, &way, context).await,
+        emulation::PATH => emulation::answer(body, way, context).await,
         _ => match (Kind::of_path(path), path.strip_prefix("/api")) {
             (Some(kind), _) => stream(kind, head, body, context).await,
             (None, Some(method)) => api::answer(head, method.trim_matches('/'), body, context).await,

@@ -24,6 +24,36 @@ fn a_session_connects_subscribes_and_hears_by_asking_again() {
     assert!(heard.header("wharf-seq").unwrap().parse::<u64>().is_ok());
 }
 
+#[test]
+fn a_client_that_left_while_it_waited_takes_nothing_with_it() {
+    let rig = start();
+    let first = rig.post("/connection/poll?wait=0", CONNECT);
+    let session = format!("Wharf-Session: {}\r\n", first.header("wharf-session").unwrap());
+    let subscribed =
+        rig.post_with("/connection/poll?wait=0", &session, "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}\n");
+    assert!(subscribed.body.contains("\"id\":2"), "{}", subscribed.body);
+    let mut waiting = rig.connect();
+    waiting.send(post("/connection/poll?wait=60", &session, ""));
+    waiting.finish();
+    let nothing = waiting.answer();
+    assert_eq!((nothing.status(), nothing.body.as_str()), (200, ""), "long before its 60 seconds");
+    rig.post("/api/publish", "{\"channel\":\"a\",\"data\":\"kept\"}");
+    let heard = rig.post_with("/connection/poll?wait=20", &session, "");
+    assert!(heard.body.contains("\"data\":\"kept\""), "{}", heard.body);
+}
+
+#[test]
+fn what_is_pipelined_behind_a_waiting_poll_is_answered_after_it() {
+    let rig = start();
+    let first = rig.post("/connection/poll?wait=0", CONNECT);
+    let session = format!("Wharf-Session: {}\r\n", first.header("wharf-session").unwrap());
+    let mut waiting = rig.connect();
+    waiting.send(post("/connection/poll?wait=1", &session, ""));
+    waiting.send(crate::rig::get("/health"));
+    assert_eq!(waiting.answer().header("content-type"), Some("application/x-ndjson"));
+    assert_eq!(waiting.answer().body, "{}");
+}
+
 // Row 68.
 #[test]
 fn a_guessed_session_is_404_and_says_what_to_do() {
