@@ -10,7 +10,7 @@ use std::{
 use rand::{TryRng, rngs::SysRng};
 use tokio::{
     runtime::{Builder, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     time::{Instant, MissedTickBehavior},
 };
@@ -38,7 +38,29 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// A server that runs. Dropping it ends it at once; [`Server::run_until_signal`] ends it with care.
+/// The signals that a server obeys. Install them before the server says that it listens: from then on none ends
+/// the process without a drain.
+pub struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Takes SIGTERM, SIGINT and SIGHUP from the kernel's defaults.
+    pub fn install() -> io::Result<Self> {
+        let runtime = runtime()?;
+        let entered = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        let interrupt = signal(SignalKind::interrupt())?;
+        let hangup = signal(SignalKind::hangup())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt, hangup })
+    }
+}
+
+/// A server that runs. Dropping it ends it at once; [`Server::run_until`] ends it with care.
 pub struct Server {
     addresses: Vec<ListenAddress>,
     node: Arc<Node>,
@@ -162,18 +184,15 @@ impl Server {
         &self.node
     }
 
-    /// Serves until SIGTERM, then drains: `/health` says 503, connections are told to come back and closed,
+    /// Serves until one of `signals`. After SIGTERM it drains: `/health` says 503, connections are told to come back and closed,
     /// spread over `times.drain_ms`. After SIGINT, which a person at a terminal sends, they are spread over a
     /// second at the most. A second signal ends it at once. SIGHUP reads the certificates again.
-    pub fn run_until_signal(self) -> io::Result<()> {
-        let runtime = runtime()?;
-        runtime.block_on(self.until_signal())
+    pub fn run_until(self, signals: Signals) {
+        let Signals { runtime, terminate, interrupt, hangup } = signals;
+        runtime.block_on(self.until_signal(terminate, interrupt, hangup));
     }
 
-    async fn until_signal(&self) -> io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+    async fn until_signal(&self, mut terminate: Signal, mut interrupt: Signal, mut hangup: Signal) {
         let drain_ms = self.node.settings.times.drain_ms;
         let within_ms = loop {
             tokio::select! {
@@ -188,7 +207,6 @@ impl Server {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        Ok(())
     }
 
     /// Reads the certificates again. Bad ones are refused, and the old ones stay.

@@ -6,7 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use wharf::settings::ListenAddress;
+use wharf::{server::Signals, settings::ListenAddress};
 
 use super::{check::spell, log};
 use crate::config::Configuration;
@@ -20,10 +20,11 @@ pub fn run(configuration: Configuration) -> anyhow::Result<()> {
              To serve others, write a configuration and look at it with `wharf check`."
         );
     }
+    let signals = Signals::install()?;
     let server = wharf::server::serve(configuration.settings)?;
     std::io::stdout().write_all(announcement(server.addresses()).as_bytes())?;
     std::io::stdout().flush()?;
-    server.run_until_signal()?;
+    server.run_until(signals);
     Ok(())
 }
 
