@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use wharf_proto::{
     Disconnect,
-    message::{Channel, ClientId, ClientInfo, HistoryRequest, PresenceStats, Push, Reply, SubscribeRequest},
+    message::{
+        Channel, ClientId, ClientInfo, HistoryRequest, Position, PresenceStats, Push, Reply, SubscribeRequest,
+    },
 };
 
 use super::Grant;
@@ -34,12 +36,12 @@ pub enum Action {
         /// Given back with the outcome.
         ticket: Ticket,
     },
-    /// The subscribe reply has been said: let through what was held back, from after `skip_through` on.
+    /// The subscribe reply has been said: let through what was held back, from after `reached` on.
     Activate {
         /// Which channel.
         channel: Channel,
-        /// The last offset that the reply covered; 0 for none.
-        skip_through: u64,
+        /// The last position that the reply covered; none where the channel keeps no history.
+        reached: Option<Position>,
     },
     /// Give up the seat in the channel, if there is one.
     Vacate {
@@ -125,7 +127,11 @@ pub struct Ticket {
 
 #[derive(Debug)]
 pub(super) enum Subject {
-    Subscribe(Box<SubscribeRequest>),
+    Subscribe {
+        /// Which of the session's attempts it is.
+        attempt: u16,
+        request: Box<SubscribeRequest>,
+    },
     History(Box<HistoryRequest>),
     Other,
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use wharf_proto::{
     Disconnect,
     message::{
-        Channel, ClientInfo, ConnectRequest, ConnectResult, ReplyBody, SubscribeRequest, SubscribeResult,
+        Channel, ClientInfo, ConnectRequest, ConnectResult, Position, ReplyBody, SubscribeRequest,
+        SubscribeResult,
     },
 };
 
@@ -17,8 +18,8 @@ use crate::time::Millis;
 pub(super) struct Connecting {
     id: u32,
     result: ConnectResult,
-    /// The newest offset that each of `result.subs` covers.
-    tops: Vec<u64>,
+    /// The newest position that each of `result.subs` covers; none where the channel keeps no history.
+    tops: Vec<Option<Position>>,
     /// Outcomes still to come.
     waiting: usize,
 }
@@ -45,13 +46,11 @@ impl Session {
             chan_info: None,
         }));
         self.phase = Phase::Connecting;
-        // The identifier is random, so its low bits spread the pings as well as any.
-        self.keepalive.connected(self.client.0 as u16, rules, now);
         let result = self.connect_result(rules);
         let subs = if self.one_way { request.subs } else { Vec::new() };
         let started = subs.into_iter().filter(|sub| self.begin_server_side(sub, rules, actions)).count();
         self.connecting = Some(Box::new(Connecting { id, result, tops: Vec::new(), waiting: started }));
-        self.finish_connecting(actions);
+        self.finish_connecting(rules, now, actions);
     }
 
     fn connect_result(&self, rules: &Rules) -> ConnectResult {
@@ -80,12 +79,11 @@ impl Session {
         true
     }
 
-    /// The outcome of one subscription of the server's, with the newest offset it covers; none if it failed.
+    /// The outcome of one subscription of the server's, with the newest position it covers; none if it failed.
     pub(super) fn subscribed_server_side(
         &mut self,
         channel: &Channel,
-        outcome: Option<(SubscribeResult, u64)>,
-        actions: &mut Vec<Action>,
+        outcome: Option<(SubscribeResult, Option<Position>)>,
     ) {
         let Some(connecting) = &mut self.connecting else { return };
         connecting.waiting -= 1;
@@ -93,13 +91,24 @@ impl Session {
             connecting.result.subs.push((channel.clone(), result));
             connecting.tops.push(top);
         }
-        self.finish_connecting(actions);
     }
 
-    /// With the last outcome the client is told, and then hears its channels.
-    fn finish_connecting(&mut self, actions: &mut Vec<Action>) {
+    /// The server removed the client from a channel before the client knew of it: the connect reply leaves it out.
+    pub(super) fn forget_server_side(&mut self, channel: &Channel) {
+        let Some(connecting) = &mut self.connecting else { return };
+        if let Some(at) = connecting.result.subs.iter().position(|(name, _)| name == channel) {
+            connecting.result.subs.remove(at);
+            connecting.tops.remove(at);
+        }
+    }
+
+    /// With the last outcome the client is told, and then hears its channels. Until then the time for the
+    /// connect runs on, so that an engine that never answers keeps no connection open.
+    pub(super) fn finish_connecting(&mut self, rules: &Rules, now: Millis, actions: &mut Vec<Action>) {
         let Some(connecting) = self.connecting.take_if(|connecting| connecting.waiting == 0) else { return };
         let Connecting { id, result, tops, .. } = *connecting;
+        // The identifier is random, so its low bits spread the pings as well as any.
+        self.keepalive.connected(self.client.0 as u16, rules, now);
         let channels: Vec<Channel> = result.subs.iter().map(|(channel, _)| channel.clone()).collect();
         self.phase = Phase::Connected;
         self.reply(id, Ok(ReplyBody::Connect(Box::new(result))), actions);

@@ -59,6 +59,8 @@ pub struct Session {
     phase: Phase,
     /// The client sends no commands; its subscriptions come with the connect request and are the server's.
     one_way: bool,
+    /// Counts the subscriptions begun, so that the outcome of one that was given up is known as such.
+    attempts: u16,
     keepalive: Keepalive,
     info: Option<Arc<ClientInfo>>,
     client: ClientId,
@@ -72,6 +74,7 @@ impl Session {
         Self {
             phase: Phase::Opening,
             one_way,
+            attempts: 0,
             keepalive: Keepalive::opening(heartbeat, now, rules),
             info: None,
             client,
@@ -149,11 +152,19 @@ impl Session {
     }
 
     /// Takes the outcome of an engine call.
-    pub fn handle_outcome(&mut self, ticket: Ticket, outcome: Outcome, actions: &mut Vec<Action>) {
+    pub fn handle_outcome(
+        &mut self,
+        ticket: Ticket,
+        outcome: Outcome,
+        rules: &Rules,
+        now: Millis,
+        actions: &mut Vec<Action>,
+    ) {
         let id = ticket.id;
         match (outcome, ticket.subject) {
-            (Outcome::Subscribed { channel, page }, Subject::Subscribe(request)) => {
-                self.subscribed(id, &channel, &request, page, actions);
+            (Outcome::Subscribed { channel, page }, Subject::Subscribe { attempt, request }) => {
+                self.subscribed(id, &channel, attempt, &request, page, actions);
+                self.finish_connecting(rules, now, actions);
             }
             (Outcome::History(result), Subject::History(request)) => {
                 self.historied(id, &request, result, actions)

@@ -4,7 +4,9 @@ use std::{borrow::Cow, sync::Arc};
 
 use wharf_proto::{
     Disconnect,
-    message::{Channel, ChannelNameError, ErrorReply, Push, ReplyBody, SubscribeRequest, SubscribeResult},
+    message::{
+        Channel, ChannelNameError, ErrorReply, Position, Push, ReplyBody, SubscribeRequest, SubscribeResult,
+    },
 };
 
 use super::{Action, Phase, Session, Ticket, action::Subject, broker_error, recovery, rules::Rules};
@@ -28,6 +30,8 @@ pub struct Subscription {
     pub seat: Option<Seat>,
     /// How far it has come.
     pub state: SubscriptionState,
+    /// Which of the session's attempts it is.
+    pub(super) attempt: u16,
     /// What was granted.
     pub grant: Grant,
 }
@@ -37,8 +41,6 @@ pub struct Subscription {
 pub enum SubscriptionState {
     /// The engine was asked.
     Subscribing,
-    /// Unsubscribed before the engine answered: its answer ends the membership.
-    Abandoned,
     /// A member.
     Subscribed,
 }
@@ -130,7 +132,9 @@ impl Session {
             self.subscriptions.reserve_exact(1); // Most clients have one channel; a vector grows by four.
         }
         let state = SubscriptionState::Subscribing;
-        self.subscriptions.push(Subscription { channel: channel.clone(), seat: None, state, grant });
+        self.attempts = self.attempts.wrapping_add(1);
+        let attempt = self.attempts;
+        self.subscriptions.push(Subscription { channel: channel.clone(), seat: None, state, attempt, grant });
         let recovers = request.recover && grant.recoverable;
         let filter = HistoryFilter {
             limit: if recovers { rules.history_answer } else { 0 },
@@ -138,7 +142,7 @@ impl Session {
             reverse: false,
         };
         let read = options.history.keeps_history().then_some((filter, options.history));
-        let ticket = Ticket { id, subject: Subject::Subscribe(request) };
+        let ticket = Ticket { id, subject: Subject::Subscribe { attempt, request } };
         actions.push(Action::Subscribe { channel, read, grant, ticket });
     }
 
@@ -146,22 +150,21 @@ impl Session {
         &mut self,
         id: u32,
         channel: &Channel,
+        attempt: u16,
         request: &SubscribeRequest,
         page: Result<Option<HistoryPage>, BrokerError>,
         actions: &mut Vec<Action>,
     ) {
-        // An ended session has given up its seats already.
-        let Some(subscription) = self.subscription_mut(channel) else { return };
-        let grant = subscription.grant;
-        if subscription.state == SubscriptionState::Abandoned {
-            return self.remove(channel, actions);
-        }
+        let current = self.subscription_mut(channel).filter(|current| current.attempt == attempt);
+        let Some(grant) = current.map(|current| current.grant) else {
+            return self.subscribed_in_vain(id, channel, actions);
+        };
         let outcome = outcome(request, grant, page);
         if outcome.is_err() {
             self.remove(channel, actions);
         }
         if grant.server_side {
-            return self.subscribed_server_side(channel, outcome.ok(), actions);
+            return self.subscribed_server_side(channel, outcome.ok());
         }
         match outcome {
             Err(error) => self.reply(id, Err(error), actions),
@@ -172,13 +175,29 @@ impl Session {
         }
     }
 
+    /// The membership was given up before the engine answered; its seat went with it. The command is answered all
+    /// the same: whoever counts answers must not wait for ever, and a client that subscribed anew since knows the
+    /// answers apart by their numbers.
+    fn subscribed_in_vain(&mut self, id: u32, channel: &Channel, actions: &mut Vec<Action>) {
+        if self.phase == Phase::Connecting {
+            return self.subscribed_server_side(channel, None);
+        }
+        let error = ErrorReply::INTERNAL.with_message("unsubscribed before the subscribing was done");
+        self.reply(id, Err(error), actions);
+    }
+
     /// The reply has been said: the client is a member, present and announced.
-    pub(super) fn activate(&mut self, channel: &Channel, skip_through: u64, actions: &mut Vec<Action>) {
+    pub(super) fn activate(
+        &mut self,
+        channel: &Channel,
+        reached: Option<Position>,
+        actions: &mut Vec<Action>,
+    ) {
         let info = self.info.clone();
         let Some(subscription) = self.subscription_mut(channel) else { return };
         subscription.state = SubscriptionState::Subscribed;
         let grant = subscription.grant;
-        actions.push(Action::Activate { channel: channel.clone(), skip_through });
+        actions.push(Action::Activate { channel: channel.clone(), reached });
         let Some(info) = info else { return };
         if grant.presence {
             actions.push(Action::RenewPresence { channel: channel.clone(), info: Arc::clone(&info) });
@@ -190,14 +209,8 @@ impl Session {
 
     pub(super) fn unsubscribe(&mut self, id: u32, name: &str, actions: &mut Vec<Action>) {
         let Some(channel) = self.channel(id, name, actions) else { return };
-        match self.subscription_mut(&channel) {
-            Some(subscription) if subscription.state != SubscriptionState::Subscribed => {
-                subscription.state = SubscriptionState::Abandoned;
-            }
-            Some(_) => self.remove(&channel, actions),
-            // Centrifuge protocol section 4.3: not being subscribed is no error.
-            None => {}
-        }
+        // Centrifuge protocol section 4.3: not being subscribed is no error.
+        self.remove(&channel, actions);
         self.reply(id, Ok(ReplyBody::Unsubscribe), actions);
     }
 
@@ -211,13 +224,13 @@ impl Session {
         actions: &mut Vec<Action>,
     ) {
         let Some(subscription) = self.subscription_mut(channel) else { return };
-        if subscription.state == SubscriptionState::Abandoned {
-            return;
-        }
         if subscription.grant.server_side && code >= INSUFFICIENT_STATE {
             return self.disconnect(&Disconnect::INSUFFICIENT_STATE, actions);
         }
         self.remove(channel, actions);
+        if self.phase == Phase::Connecting {
+            return self.forget_server_side(channel);
+        }
         actions.push(Action::Push(Push::Unsubscribe {
             channel: channel.clone(),
             code,
@@ -234,7 +247,7 @@ impl Session {
     }
 
     pub(super) fn leave(&self, subscription: Subscription, actions: &mut Vec<Action>) {
-        let Subscription { channel, seat, state, grant } = subscription;
+        let Subscription { channel, seat, state, grant, .. } = subscription;
         actions.push(Action::Vacate { channel: channel.clone(), seat });
         if state != SubscriptionState::Subscribed {
             return; // Neither present nor announced yet.
@@ -284,19 +297,19 @@ fn grant(request: &SubscribeRequest, options: &ChannelOptions, server_side: bool
     }
 }
 
-/// The subscribe result and the newest offset it covers, or the error to answer with.
+/// The subscribe result and the newest position it covers (none where the channel keeps no history), or the error to answer with.
 fn outcome(
     request: &SubscribeRequest,
     grant: Grant,
     page: Result<Option<HistoryPage>, BrokerError>,
-) -> Result<(SubscribeResult, u64), ErrorReply> {
+) -> Result<(SubscribeResult, Option<Position>), ErrorReply> {
     let Some(page) = page.map_err(broker_error)? else {
-        return Ok((SubscribeResult::default(), 0));
+        return Ok((SubscribeResult::default(), None));
     };
-    let top = page.position.offset;
+    let top = page.position;
     let result = recovery::result(request, grant, page);
     if request.fail_unrecoverable && result.was_recovering && !result.recovered {
         return Err(ErrorReply::UNRECOVERABLE_POSITION);
     }
-    Ok((result, top))
+    Ok((result, Some(top)))
 }

@@ -24,7 +24,8 @@ impl Worker {
         match pending {
             Pending::Ready(result) => self.handle_outcome(index, ticket, outcome(result)),
             Pending::Later(call) => {
-                let key = self.connections.key_of(index);
+                // The key of an entry that is gone would be the next connection's.
+                let Some(key) = self.connections.key_at(index) else { return };
                 self.spawn(async move { Completed::Session { key, ticket, outcome: outcome(call.await) } });
             }
         }
@@ -58,13 +59,9 @@ impl Worker {
     }
 
     pub(super) fn handle_outcome(&mut self, index: u32, ticket: Ticket, outcome: Outcome) {
-        if let Outcome::Subscribed { channel, page: Ok(Some(page)) } = &outcome
-            && let Some(seat) = self.seat(index, channel)
-        {
-            self.hub.read_up_to(seat, page.position);
-        }
+        let now = self.now;
         let Some(connection) = self.connections.at(index) else { return };
-        connection.session.handle_outcome(ticket, outcome, &mut self.actions);
+        connection.session.handle_outcome(ticket, outcome, &self.node.rules, now, &mut self.actions);
         self.perform(index);
     }
 }

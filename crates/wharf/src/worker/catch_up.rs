@@ -24,7 +24,7 @@ impl Worker {
     pub(super) fn handle_lost(&mut self, channel: &Channel) {
         match self.hub.handle_lost(channel) {
             Lost::Nobody | Lost::BeingRead => {}
-            Lost::Unknowable => self.start_over(channel, |_| true),
+            Lost::Unknowable => self.start_over(channel, |member| !member.is_being_seated()),
             Lost::CatchUp(from) => {
                 self.start_over(channel, |member| member.hears_joins());
                 self.catch_up(channel, from);
@@ -54,6 +54,9 @@ impl Worker {
         from: Position,
         page: Result<HistoryPage, BrokerError>,
     ) {
+        if !self.hub.is_catching_up_from(channel, from) {
+            return; // The channel was left by all meanwhile, or its members have started over.
+        }
         let Some(page) = page.ok().filter(|page| follows(from, page)) else {
             return self.lost_position(channel);
         };
@@ -73,9 +76,10 @@ impl Worker {
     }
 
     /// What was missed cannot be had: all members subscribe again, and learn from their own recovery what can.
-    fn lost_position(&mut self, channel: &Channel) {
-        self.start_over(channel, |_| true);
+    /// Who is just being seated has a reading of its own under way, and is told when that is answered.
+    pub(super) fn lost_position(&mut self, channel: &Channel) {
         self.hub.forget_position(channel);
+        self.start_over(channel, |member| !member.is_being_seated());
     }
 
     fn release_held(&mut self, channel: &Channel, top: Position) {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use wharf_core::{
     broker::{BrokerError, Context, HistoryFilter, HistoryPage, HistoryPolicy, Pending},
-    hub::Seat,
+    hub::{Seat, local::Missed},
     session::{Grant, INSUFFICIENT_STATE, Outcome, Ticket},
 };
-use wharf_proto::message::Channel;
+use wharf_proto::message::{Channel, Position};
 
 use super::Worker;
 use crate::node::Node;
@@ -19,12 +19,9 @@ impl Worker {
     /// Seats the member, then reads the history as far as it is wanted. What is published in between is held
     /// back for the member by the hub, so that nothing falls between the two.
     pub(super) fn join(&mut self, index: u32, channel: Channel, read: Read, grant: Grant, ticket: Ticket) {
-        let seat = self.hub.sit_down(&channel, index, grant);
-        if let Some(connection) = self.connections.at(index)
-            && let Some(subscription) = connection.session.subscription_mut(&channel)
-        {
-            subscription.seat = Some(seat);
-        }
+        let Some(connection) = self.connections.at(index) else { return };
+        let Some(subscription) = connection.session.subscription_mut(&channel) else { return };
+        subscription.seat = Some(self.hub.sit_down(&channel, index, grant));
         self.node.directory.subscribe(&channel, self.index);
         let page = match self.node.engine.subscribe(&channel) {
             Pending::Ready(Ok(())) => {
@@ -45,10 +42,11 @@ impl Worker {
     }
 
     /// The member's subscribe reply has been said: it hears what was held back, and all that follows.
-    pub(super) fn activate(&mut self, index: u32, channel: &Channel, skip_through: u64) {
+    pub(super) fn activate(&mut self, index: u32, channel: &Channel, reached: Option<Position>) {
         let Some(seat) = self.seat(index, channel) else { return };
-        match self.hub.activate(seat, skip_through) {
+        match self.hub.activate(seat, reached) {
             Ok(held) => held.iter().for_each(|broadcast| self.deliver_to(index, broadcast)),
+            Err(Missed::OtherEpoch) => self.lost_position(channel),
             Err(missed) => self.unsubscribe(index, channel, INSUFFICIENT_STATE, missed.to_string()),
         }
     }
@@ -57,9 +55,9 @@ impl Worker {
         self.connections.at(index)?.session.subscription_mut(channel)?.seat
     }
 
-    pub(super) fn vacate(&mut self, seat: Option<Seat>) {
+    pub(super) fn vacate(&mut self, index: u32, seat: Option<Seat>) {
         let Some(seat) = seat else { return };
-        let departure = self.hub.stand_up(seat);
+        let Some(departure) = self.hub.stand_up(seat, index) else { return };
         if let Some((entry, seat)) = departure.moved
             && let Some(connection) = self.connections.at(entry)
             && let Some(subscription) = connection.session.subscription_mut(&departure.channel)

@@ -33,8 +33,8 @@ impl Worker {
             Action::Subscribe { channel, read, grant, ticket } => {
                 self.join(index, channel, read, grant, ticket)
             }
-            Action::Activate { channel, skip_through } => self.activate(index, &channel, skip_through),
-            Action::Vacate { seat, .. } => self.vacate(seat),
+            Action::Activate { channel, reached } => self.activate(index, &channel, reached),
+            Action::Vacate { seat, .. } => self.vacate(index, seat),
             Action::Publish { channel, request, ticket } => {
                 self.metrics().publications.bump();
                 let pending = self.node.engine.publish(

@@ -64,6 +64,12 @@ impl<T> Slab<T> {
         key(index, self.slots[index as usize].generation)
     }
 
+    /// The key of the value at this number, if there is one.
+    pub fn key_at(&self, index: u32) -> Option<u64> {
+        let slot = self.slots.get(index as usize)?;
+        slot.value.is_some().then(|| key(index, slot.generation))
+    }
+
     /// Takes a value out; its key finds nothing from now on.
     pub fn remove(&mut self, index: u32) -> Option<T> {
         let slot = self.slots.get_mut(index as usize)?;
