@@ -45,6 +45,7 @@ impl Worker {
             kind,
             wire,
             state: State::Open,
+            read_closed: false,
             one_way: attachment.one_way,
         });
         self.metrics().kind(kind).opened.bump();

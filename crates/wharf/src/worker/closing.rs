@@ -9,7 +9,7 @@ use wharf_proto::{
 
 use super::{
     Worker,
-    connection::{NEVER, State},
+    connection::{NEVER, Peer, State},
     request::Selector,
 };
 
@@ -48,14 +48,27 @@ impl Worker {
             }
         }
         framing.end(disconnect, &mut farewell);
-        connection.state =
-            State::Closing { answered: !framing.carries_disconnect(), finished: false, deadline };
+        let peer = if framing.carries_disconnect() { Peer::Farewell } else { Peer::End };
+        connection.state = State::Closing { peer, finished: false, deadline };
         connection.end_at = NEVER;
         let kind = connection.kind;
         tracing::debug!(client = %connection.session.client(), kind, code = disconnect.code, "connection ends");
         self.metrics().closed(kind, disconnect.code);
         self.push(index, farewell.freeze());
         self.after_farewell(index);
+    }
+
+    /// The peer's bytes cannot be read any more. RFC 6455 section 7.1.7: it is told why, and nothing more of what it
+    /// sends is looked at, nor its own farewell.
+    pub(super) fn fail(&mut self, index: u32, disconnect: &Disconnect) {
+        self.end_connection(index, disconnect);
+        let Some(connection) = self.connections.at(index) else { return };
+        if let State::Closing { peer: peer @ Peer::Farewell, .. } = &mut connection.state {
+            *peer = Peer::End;
+            if connection.outbox.is_empty() {
+                self.finish(index);
+            }
+        }
     }
 
     /// The response has been held open for long enough: it ends without a word, and the client resumes.
@@ -65,7 +78,7 @@ impl Worker {
         connection.session.end(&mut self.actions);
         let mut end = BytesMut::new();
         connection.wire.framing().end(&Disconnect::CONNECTION_CLOSED, &mut end);
-        connection.state = State::Closing { answered: true, finished: false, deadline };
+        connection.state = State::Closing { peer: Peer::End, finished: false, deadline };
         let kind = connection.kind;
         self.metrics().closed(kind, Disconnect::CONNECTION_CLOSED.code);
         self.perform(index);
@@ -90,9 +103,9 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return };
         match connection.state {
             State::Closing { finished, deadline, .. } => {
-                connection.state = State::Closing { answered: true, finished, deadline };
-                if finished {
-                    self.remove(index);
+                connection.state = State::Closing { peer: Peer::Nothing, finished, deadline };
+                if connection.outbox.is_empty() {
+                    self.finish(index);
                 }
             }
             State::Open => {
@@ -101,7 +114,7 @@ impl Worker {
                 // The peer's own code comes back to it.
                 let disconnect = Disconnect { code: code.unwrap_or(NO_CODE), reason: "".into() };
                 connection.wire.framing().end(&disconnect, &mut answer);
-                connection.state = State::Closing { answered: true, finished: false, deadline };
+                connection.state = State::Closing { peer: Peer::Nothing, finished: false, deadline };
                 let kind = connection.kind;
                 self.metrics().closed(kind, code.unwrap_or(NO_CODE));
                 self.perform(index);
@@ -117,10 +130,12 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return };
         if connection.is_open() {
             connection.session.end(&mut self.actions);
-            connection.state = State::Closing { answered: true, finished: false, deadline };
+            connection.state = State::Closing { peer: Peer::Nothing, finished: false, deadline };
             let kind = connection.kind;
             self.metrics().closed(kind, Disconnect::CONNECTION_CLOSED.code);
             self.perform(index);
+        } else if let State::Closing { peer, .. } = &mut connection.state {
+            *peer = Peer::Nothing;
         }
         let written = self.connections.at(index).is_some_and(|connection| connection.outbox.is_empty());
         if written {
@@ -134,15 +149,15 @@ impl Worker {
     /// socket that is closed with unread bytes resets the connection and takes our last words with it.
     pub(super) fn finish(&mut self, index: u32) {
         let Some(connection) = self.connections.at(index) else { return };
-        let State::Closing { answered, finished: false, deadline } = connection.state else { return };
-        let carries = connection.wire.framing().carries_disconnect();
-        if carries && !answered {
-            return; // RFC 6455 section 7.1.1: the server ends TCP after the peer's close frame, or the deadline.
+        let State::Closing { peer, finished, deadline } = connection.state else { return };
+        match peer {
+            // RFC 6455 section 7.1.1: the server ends TCP after the peer's close frame, or the deadline.
+            Peer::Farewell => return,
+            Peer::Nothing => return self.remove(index),
+            Peer::End if finished => return,
+            Peer::End => {}
         }
-        if carries {
-            return self.remove(index);
-        }
-        connection.state = State::Closing { answered, finished: true, deadline };
+        connection.state = State::Closing { peer, finished: true, deadline };
         if let Some(transport) = &mut connection.transport {
             transport.finish();
         }

@@ -24,6 +24,8 @@ pub struct Connection {
     pub kind: &'static str,
     pub wire: WireId,
     pub state: State,
+    /// The peer's half has ended behind what can still be read.
+    pub read_closed: bool,
     /// The client sends no commands.
     pub one_way: bool,
     /// Broadcasts have the same bytes for everybody on the wire.
@@ -37,13 +39,24 @@ pub enum State {
     Open,
     /// The farewell waits to be written, or was; what the peer says is not looked at.
     Closing {
-        /// The peer said its farewell as well: nothing more is awaited.
-        answered: bool,
+        /// What is awaited of the peer.
+        peer: Peer,
         /// Our half has ended.
         finished: bool,
         /// At the latest.
         deadline: Millis,
     },
+}
+
+/// What is awaited of the peer of a connection that is being closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Its farewell by the framing.
+    Farewell,
+    /// The end of its half: the framing has no farewells, or can't be read any more.
+    End,
+    /// Nothing: it has ended first.
+    Nothing,
 }
 
 /// What only some connections have.

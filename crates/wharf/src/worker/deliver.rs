@@ -49,7 +49,7 @@ impl Worker {
                     deliveries += 1;
                     waiting += bytes.len();
                     let list = connection.outbox.push(Bytes::clone(bytes), &mut self.spare_backlogs);
-                    let full = connection.outbox.backlog_bytes() > limit;
+                    let full = connection.outbox.is_over(limit);
                     if list {
                         self.dirty.push(self.connections.key_of(member.entry));
                     }
@@ -67,6 +67,7 @@ impl Worker {
         self.outbox_bytes += waiting;
         self.metrics().deliveries.add(deliveries + private.len() as u64);
         self.metrics().messages_out.add(deliveries);
+        self.delivered += deliveries as usize + private.len();
         for index in private {
             self.say_privately(index, broadcast);
         }

@@ -82,6 +82,9 @@ pub async fn drive(
         poll_now(&mut set.poll, &mut events)?;
         for event in &events {
             if event.token() != WAKE {
+                if event.is_read_closed() {
+                    worker.handle_read_closed(event.token().0 as u64);
+                }
                 let readable = event.is_readable() || event.is_read_closed() || event.is_error();
                 let writable = event.is_writable() || event.is_write_closed();
                 worker.handle_ready(event.token().0 as u64, readable, writable);

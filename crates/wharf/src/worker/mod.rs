@@ -75,9 +75,13 @@ pub struct Worker {
     hub: LocalHub,
     wheel: Wheel,
     draining: bool,
+    /// The coming tick looks into the inbox again: what was taken out before is not served yet.
+    inbox_waits: bool,
     engine_calls: usize,
     /// All bytes that wait in outboxes.
     outbox_bytes: usize,
+    /// Deliveries of this tick.
+    delivered: usize,
 
     // What a tick works with; empty between ticks, kept for its memory.
     drained: Drained,
@@ -118,8 +122,10 @@ impl Worker {
             hub: LocalHub::default(),
             wheel: Wheel::new(now),
             draining: false,
+            inbox_waits: false,
             engine_calls: 0,
             outbox_bytes: 0,
+            delivered: 0,
             drained: Drained::default(),
             dirty: Vec::new(),
             unread: VecDeque::new(),

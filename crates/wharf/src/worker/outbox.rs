@@ -25,6 +25,8 @@ pub struct Outbox {
 pub struct Backlog {
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// Of all bytes since nothing waited, those that the client asked for.
+    asked_for: usize,
     /// A part of the front was written: it must be finished before anything else is said.
     front_begun: bool,
     /// The transport took nothing at this moment and will say when it does.
@@ -41,9 +43,9 @@ pub type Spare = Vec<Box<Backlog>>;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flushed {
     /// Nothing waits any more. The memory can serve another connection.
-    Empty(usize),
+    Empty,
     /// The transport takes no more for now.
-    Blocked(usize),
+    Blocked,
 }
 
 impl Outbox {
@@ -56,6 +58,18 @@ impl Outbox {
         let list = !backlog.dirty && backlog.blocked_since.is_none();
         backlog.dirty |= list;
         list
+    }
+
+    /// So many of the bytes that were just added are what the client asked for: they are no sign of slowness.
+    pub fn excuse(&mut self, bytes: usize) {
+        if let Some(backlog) = &mut self.backlog {
+            backlog.asked_for += bytes;
+        }
+    }
+
+    /// Whether more waits than the limit allows, beside what the client asked for.
+    pub fn is_over(&self, limit: usize) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.bytes > limit.saturating_add(backlog.asked_for))
     }
 
     /// Bytes that wait.
@@ -80,20 +94,18 @@ impl Outbox {
         now: Millis,
         spare: &mut Spare,
     ) -> io::Result<Flushed> {
-        let Some(backlog) = &mut self.backlog else { return Ok(Flushed::Empty(0)) };
+        let Some(backlog) = &mut self.backlog else { return Ok(Flushed::Empty) };
         backlog.dirty = false;
-        let mut written = 0;
         while !backlog.queue.is_empty() {
             match backlog.write(transport) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    written += count;
                     backlog.advance(count);
                     backlog.blocked_since = None;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     backlog.blocked_since.get_or_insert(now);
-                    return Ok(Flushed::Blocked(written));
+                    return Ok(Flushed::Blocked);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -102,7 +114,7 @@ impl Outbox {
         if let Some(backlog) = self.backlog.take() {
             backlog.give_back(spare);
         }
-        Ok(Flushed::Empty(written))
+        Ok(Flushed::Empty)
     }
 
     /// It was taken off the list of connections to write without being written.
@@ -176,7 +188,8 @@ impl Backlog {
     fn give_back(mut self: Box<Self>, spare: &mut Spare) {
         let small = self.queue.capacity() <= SPARE_CAPACITY;
         self.queue.clear();
-        (self.bytes, self.front_begun, self.blocked_since, self.dirty) = (0, false, None, false);
+        let queue = std::mem::take(&mut self.queue);
+        *self = Self { queue, ..Self::default() };
         if spare.len() < SPARE_BACKLOGS && small {
             spare.push(self);
         }
@@ -255,7 +268,7 @@ mod tests {
         assert!(outbox.push(Bytes::from_static(b"one"), &mut spare));
         assert!(!outbox.push(Bytes::from_static(b"two"), &mut spare), "listed already");
         let mut transport = Narrow { room: 1, written: Vec::new() };
-        assert_eq!(outbox.flush(&mut transport, Millis(5), &mut spare).unwrap(), Flushed::Blocked(1));
+        assert_eq!(outbox.flush(&mut transport, Millis(5), &mut spare).unwrap(), Flushed::Blocked);
         assert_eq!(outbox.blocked_since(), Some(Millis(5)));
         assert!(!outbox.push(Bytes::from_static(b"three"), &mut spare));
         assert_eq!(outbox.backlog_bytes(), 10);

@@ -105,6 +105,7 @@ impl Worker {
             kind: "poll",
             wire,
             state: State::Open,
+            read_closed: false,
             one_way: false,
         });
         self.metrics().kind("poll").opened.bump();

@@ -8,7 +8,10 @@ use wharf_proto::{
     wire::Incoming,
 };
 
-use super::{Worker, connection::State};
+use super::{
+    Worker,
+    connection::{Peer, State},
+};
 
 /// The most reads of one connection in a tick; more waits for the next, so that no connection starves others.
 /// LIMITS.md, `READS_A_TICK`.
@@ -61,12 +64,17 @@ impl Worker {
             }
             Ok(count) => {
                 self.metrics().bytes_in.add(count as u64);
-                // RFC 6455 section 1.4: what comes after the farewell is not looked at.
-                if state == State::Open {
-                    self.receive(index, &mut buffer[..count]);
+                match state {
+                    State::Open => self.receive(index, &mut buffer[..count]),
+                    State::Closing { peer: Peer::Farewell, .. } => {
+                        self.await_farewell(index, &mut buffer[..count]);
+                    }
+                    // RFC 6455 section 1.4: what comes after the peer's farewell is not looked at.
+                    State::Closing { .. } => {}
                 }
-                // Events are edge-triggered, and a short read has taken everything there was.
-                if count < buffer.len() { Progress::Drained } else { Progress::More }
+                // Events are edge-triggered, and a short read has taken everything there was, but for an end.
+                let ends = self.connections.at(index).is_some_and(|connection| connection.read_closed);
+                if count < buffer.len() && !ends { Progress::Drained } else { Progress::More }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Drained,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Progress::More,
@@ -109,6 +117,22 @@ impl Worker {
         }
     }
 
+    /// Our farewell is said: nothing that the peer says is looked at but its own.
+    fn await_farewell(&mut self, index: u32, bytes: &mut [u8]) {
+        let Some(connection) = self.connections.at(index) else { return };
+        let mut farewell = None;
+        let fed = connection.deframer.feed(bytes, &mut |incoming| {
+            if let Incoming::Close(code, _) = incoming {
+                farewell.get_or_insert(code);
+            }
+        });
+        match (fed, farewell) {
+            (_, Some(code)) => self.peer_closed(index, code),
+            (Ok(()), None) => {}
+            (Err(error), None) => self.fail(index, &error.disconnect()),
+        }
+    }
+
     /// Takes one whole message that came beside the connection's own bytes.
     pub(super) fn receive_message(&mut self, index: u32, message: &[u8]) {
         let Some(connection) = self.connections.at(index) else { return };
@@ -137,7 +161,7 @@ impl Worker {
                 connection.session.handle_pong_frame(&self.node.rules, now);
             }
             Said::Close(code) => self.peer_closed(index, code),
-            Said::Broke(error) => self.end_connection(index, &error.disconnect()),
+            Said::Broke(error) => self.fail(index, &error.disconnect()),
         }
     }
 
@@ -151,6 +175,13 @@ impl Worker {
         }
         if busy && command.id != 0 {
             return self.say_reply(index, Reply { id: command.id, result: Err(ErrorReply::INTERNAL) });
+        }
+        let limit = self.node.settings.limits.outbox_bytes;
+        let Some(connection) = self.connections.at(index) else { return };
+        if connection.outbox.backlog_bytes() > limit && command.id != 0 {
+            // It asks for more than it reads; later it may. Errors count against the limit, answers do not.
+            let result = Err(ErrorReply::TOO_MANY_REQUESTS.with_message("read the answers first"));
+            return self.say_reply(index, Reply { id: command.id, result });
         }
         connection.session.handle_command(command, &self.node.rules, now, &mut self.actions);
         self.perform(index);

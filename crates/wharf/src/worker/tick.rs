@@ -15,6 +15,10 @@ pub const BROADCASTS_A_TICK: usize = 1_024;
 #[allow(missing_docs)]
 pub const REQUESTS_A_TICK: usize = 1_024;
 
+/// After so many deliveries further broadcasts wait for the next tick: what was put on outboxes is written first.
+/// LIMITS.md, `DELIVERIES_A_TICK`.
+pub const DELIVERIES_A_TICK: usize = 262_144;
+
 /// Ready lists are served in pieces of so many connections a tick. LIMITS.md, `UNREAD_A_TICK`.
 pub const UNREAD_A_TICK: usize = 256;
 
@@ -24,6 +28,15 @@ impl Worker {
     pub fn begin(&mut self, now: Millis) {
         self.now = now;
         self.inbox().hold_wakes();
+    }
+
+    /// The peer has ended its half: the reads that follow do not stop before they have found that end, since no
+    /// event will tell of it again.
+    pub fn handle_read_closed(&mut self, key: u64) {
+        let Some(index) = self.connections.resolve(key) else { return };
+        if let Some(connection) = self.connections.at(index) {
+            connection.read_closed = true;
+        }
     }
 
     /// A transport with a source became ready.
@@ -42,17 +55,21 @@ impl Worker {
         self.read_unread();
         self.take_inbox();
         self.serve_deadlines();
-        self.end_doomed();
+        self.end_slow();
         self.flush_dirty();
+        self.end_over_budget();
         // Writing may have found connections that ended, and their leaving has told others.
-        self.end_doomed();
+        self.end_slow();
         self.flush_dirty();
     }
 
     /// Whether there is more to do at once, without any event.
     pub fn has_work(&self) -> bool {
         let left = !self.drained.broadcasts.is_empty() || !self.drained.requests.is_empty();
-        left || !self.unread.is_empty() || !self.dirty.is_empty() || !self.doomed.is_empty()
+        left || self.inbox_waits
+            || !self.unread.is_empty()
+            || !self.dirty.is_empty()
+            || !self.doomed.is_empty()
     }
 
     /// When [`Worker::tick`] wants to be called at the latest.
@@ -70,7 +87,8 @@ impl Worker {
 
     fn take_inbox(&mut self) {
         // What a full tick has left is served before anything newer.
-        if self.drained.broadcasts.is_empty() && self.drained.requests.is_empty() {
+        self.inbox_waits = !self.drained.broadcasts.is_empty() || !self.drained.requests.is_empty();
+        if !self.inbox_waits {
             let inbox = std::sync::Arc::clone(self.inbox());
             inbox.drain(&mut self.drained);
         }
@@ -82,7 +100,11 @@ impl Worker {
             let Some(request) = self.drained.requests.pop_front() else { break };
             self.handle_request(request);
         }
+        self.delivered = 0;
         for _ in 0..BROADCASTS_A_TICK {
+            if self.delivered >= DELIVERIES_A_TICK {
+                break;
+            }
             let Some(broadcast) = self.drained.broadcasts.pop_front() else { break };
             self.handle_broadcast(&broadcast);
         }

@@ -3,10 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use wharf_proto::{
     Disconnect,
+    message::Reply,
     wire::{Encoded, Event, Inexpressible},
 };
 
-use super::{Worker, connection::State, outbox::Flushed, slab::index_of};
+use super::{Worker, connection::Connection, outbox::Flushed, slab::index_of};
 
 impl Worker {
     /// Says something to one connection alone.
@@ -21,7 +22,9 @@ impl Worker {
                 let mut framed = BytesMut::with_capacity(message.len() + 16);
                 connection.wire.framing().frame(kind, &message, &mut framed);
                 self.metrics().messages_out.bump();
-                self.push(index, framed.freeze());
+                let bytes = framed.len();
+                let asked_for = matches!(event, Event::Reply(Reply { result: Ok(_), .. }));
+                self.push_excused(index, framed.freeze(), if asked_for { bytes } else { 0 });
             }
             Ok(Encoded::Nothing) => {}
             Ok(Encoded::Disconnect(code)) => {
@@ -42,6 +45,10 @@ impl Worker {
     /// Puts bytes on a connection's outbox. One that is full ends the connection as slow, at the end of the
     /// tick.
     pub(super) fn push(&mut self, index: u32, bytes: Bytes) {
+        self.push_excused(index, bytes, 0);
+    }
+
+    fn push_excused(&mut self, index: u32, bytes: Bytes, excused: usize) {
         if bytes.is_empty() {
             return;
         }
@@ -49,7 +56,8 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return };
         self.outbox_bytes += bytes.len();
         let list = connection.outbox.push(bytes, &mut self.spare_backlogs);
-        let full = connection.outbox.backlog_bytes() > limit && connection.is_open();
+        connection.outbox.excuse(excused);
+        let full = connection.outbox.is_over(limit) && connection.is_open();
         if list || full {
             let key = self.connections.key_of(index);
             if list {
@@ -61,10 +69,36 @@ impl Worker {
         }
     }
 
-    /// Ends the connections that were found to be slow, and the largest waiters while all outboxes together are
-    /// over their budget.
-    pub(super) fn end_doomed(&mut self) {
-        while let Some((key, disconnect)) = self.doomed.pop().or_else(|| self.over_budget()) {
+    /// Ends the connections that can't be told what they should be. One whose outbox is full is written first: many
+    /// broadcasts in one tick are no slowness of the peer's.
+    pub(super) fn end_slow(&mut self) {
+        let limit = self.node.settings.limits.outbox_bytes;
+        while let Some((key, disconnect)) = self.doomed.pop() {
+            if disconnect.code == Disconnect::SLOW.code {
+                if !self.is_over(key, limit) {
+                    continue;
+                }
+                self.flush(key);
+                if !self.is_over(key, limit) {
+                    continue;
+                }
+                self.metrics().slow_closes.bump();
+            }
+            if let Some(index) = self.connections.resolve(key) {
+                self.end_connection(index, &disconnect);
+            }
+        }
+    }
+
+    fn is_over(&mut self, key: u64, limit: usize) -> bool {
+        let connection = self.connections.resolve(key).and_then(|index| self.connections.at(index));
+        connection.is_some_and(|connection| connection.is_open() && connection.outbox.is_over(limit))
+    }
+
+    /// Ends the largest waiters while all outboxes together are over their budget, after everything was written
+    /// that could be.
+    pub(super) fn end_over_budget(&mut self) {
+        while let Some((key, disconnect)) = self.over_budget() {
             if let Some(index) = self.connections.resolve(key) {
                 self.metrics().slow_closes.bump();
                 self.end_connection(index, &disconnect);
@@ -76,7 +110,8 @@ impl Worker {
         if self.outbox_bytes <= self.node.settings.limits.outbox_total_bytes {
             return None;
         }
-        let open = self.connections.iter().filter(|(_, connection)| connection.is_open());
+        let waits = |connection: &Connection| connection.is_open() && !connection.outbox.is_empty();
+        let open = self.connections.iter().filter(|(_, connection)| waits(connection));
         let (index, _) = open.max_by_key(|(_, connection)| connection.outbox.backlog_bytes())?;
         Some((
             self.connections.key_of(index),
@@ -102,18 +137,17 @@ impl Worker {
             return self.answer_poll(index);
         }
         let Some(transport) = &mut connection.transport else { return };
-        match connection.outbox.flush(&mut **transport, now, &mut self.spare_backlogs) {
-            Ok(flushed) => {
-                let (Flushed::Empty(written) | Flushed::Blocked(written)) = flushed;
-                let done = matches!(flushed, Flushed::Empty(_)) && connection.state != State::Open;
-                self.outbox_bytes -= written;
-                self.metrics().bytes_out.add(written as u64);
-                if done {
-                    self.finish(index);
-                } else if matches!(flushed, Flushed::Blocked(_)) {
-                    self.schedule(index);
-                }
-            }
+        let before = connection.outbox.backlog_bytes();
+        let flushed = connection.outbox.flush(&mut **transport, now, &mut self.spare_backlogs);
+        // Also a flush that fails has written what it had before.
+        let written = before - connection.outbox.backlog_bytes();
+        let is_open = connection.is_open();
+        self.outbox_bytes -= written;
+        self.metrics().bytes_out.add(written as u64);
+        match flushed {
+            Ok(Flushed::Empty) if is_open => {}
+            Ok(Flushed::Empty) => self.finish(index),
+            Ok(Flushed::Blocked) => self.schedule(index),
             Err(_) => self.drop_connection(index, Disconnect::WRITE_ERROR.code),
         }
     }
