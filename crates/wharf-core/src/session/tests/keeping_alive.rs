@@ -1,0 +1,139 @@
+use super::*;
+
+fn connected(heartbeat: Heartbeat, rules: Rules) -> Driver {
+    let mut driver = Driver::new(rules, heartbeat, false);
+    driver.command(1, Request::Connect(Box::default()));
+    driver
+}
+
+fn pong(driver: &mut Driver) -> Vec<Action> {
+    driver.command(0, Request::Pong)
+}
+
+#[test]
+fn the_first_ping_comes_in_the_second_half_of_the_interval_spread_by_identifier() {
+    let mut dues = Vec::new();
+    for low_bits in [0, 1_000, 30_000, 65_535] {
+        let rules = Rules { presence_renew_ms: 1_000_000, ..rules() };
+        let client = ClientId(low_bits);
+        let mut session = Session::new(client, Heartbeat::Pong, false, &rules, START);
+        let connect = Command { id: 1, request: Request::Connect(Box::default()) };
+        session.handle_command(connect, &rules, START, &mut Vec::new());
+        dues.push(session.poll_timeout().unwrap().ms_since(START));
+    }
+    assert!(dues.iter().all(|due| (12_500..25_000).contains(due)), "{dues:?}");
+    assert!(dues.is_sorted() && dues[0] == 12_500 && dues[3] > 24_900, "{dues:?}");
+}
+
+#[test]
+fn pings_go_on_at_their_interval_as_long_as_pongs_come() {
+    let mut driver = connected(Heartbeat::Pong, rules());
+    assert_eq!(kinds(&driver.next_ping_or_end()), ["ping"]);
+    for _ in 0..5 {
+        let pinged = driver.now;
+        driver.timeout(pinged.after_ms(9_000));
+        assert!(pong(&mut driver).is_empty());
+        assert_eq!(kinds(&driver.next_ping_or_end()), ["ping"]);
+        assert_eq!(driver.now.ms_since(pinged), 25_000, "the interval runs from the ping");
+    }
+}
+
+// Row 44.
+#[test]
+fn a_peer_that_does_not_answer_a_ping_is_dead_after_the_pong_time() {
+    for (heartbeat, ping) in [(Heartbeat::Pong, "ping"), (Heartbeat::Frame, "ping frame")] {
+        let mut driver = connected(heartbeat, rules());
+        assert_eq!(kinds(&driver.next_ping_or_end()), [ping]);
+        let pinged = driver.now;
+        assert_eq!(disconnect(&driver.next_ping_or_end()), 3012);
+        assert_eq!(driver.now.ms_since(pinged), 10_000);
+    }
+}
+
+#[test]
+fn a_pong_that_was_not_asked_for_is_a_bad_request() {
+    let mut driver = connected(Heartbeat::Pong, rules());
+    assert_eq!(disconnect(&pong(&mut driver)), 3501);
+    let mut driver = connected(Heartbeat::Pong, rules());
+    driver.next_ping_or_end();
+    assert!(pong(&mut driver).is_empty());
+    assert_eq!(disconnect(&pong(&mut driver)), 3501, "one ping has one pong");
+    for heartbeat in [Heartbeat::PingOnly, Heartbeat::Frame] {
+        assert_eq!(disconnect(&pong(&mut connected(heartbeat, rules()))), 3501, "{heartbeat:?}");
+    }
+}
+
+#[test]
+fn a_pong_frame_answers_a_ping_frame_and_means_nothing_else() {
+    let mut driver = connected(Heartbeat::Frame, rules());
+    driver.session.handle_pong_frame(&driver.rules, driver.now);
+    assert_eq!(driver.session.phase(), Phase::Connected, "an unasked one is allowed");
+    driver.next_ping_or_end();
+    driver.session.handle_pong_frame(&driver.rules, driver.now);
+    assert_eq!(kinds(&driver.next_ping_or_end()), ["ping frame"]);
+    let mut driver = connected(Heartbeat::Pong, rules());
+    driver.next_ping_or_end();
+    driver.session.handle_pong_frame(&driver.rules, driver.now);
+    assert_eq!(disconnect(&driver.next_ping_or_end()), 3012, "it is no answer to the dialect's ping");
+}
+
+#[test]
+fn who_cannot_answer_is_pinged_and_never_dead() {
+    let mut driver = connected(Heartbeat::PingOnly, rules());
+    driver.next_ping_or_end();
+    for _ in 0..5 {
+        let pinged = driver.now;
+        assert_eq!(kinds(&driver.next_ping_or_end()), ["ping"]);
+        assert_eq!(driver.now.ms_since(pinged), 25_000);
+    }
+}
+
+#[test]
+fn a_poller_lives_by_asking_and_its_lease_runs_from_the_answer() {
+    let mut driver = connected(Heartbeat::Asking, rules());
+    driver.session.handle_answered(&driver.rules, driver.now);
+    for _ in 0..3 {
+        driver.timeout(driver.now.after_ms(59_000));
+        driver.session.handle_asked();
+        assert!(driver.timeout(driver.now.after_ms(300_000)).is_empty(), "a waiting poll holds its lease");
+        driver.session.handle_answered(&driver.rules, driver.now);
+    }
+    let answered = driver.now;
+    assert_eq!(disconnect(&driver.next_ping_or_end()), 3502);
+    assert_eq!(driver.now.ms_since(answered), 60_000);
+}
+
+#[test]
+fn a_poller_may_send_a_pong_and_need_not() {
+    let mut driver = connected(Heartbeat::Asking, rules());
+    assert!(pong(&mut driver).is_empty());
+}
+
+#[test]
+fn presence_is_renewed_in_every_channel_of_a_live_connection() {
+    let mut driver = Driver::subscribed(rules());
+    driver.subscribe("other", page(0, 0..0));
+    driver.command(4, subscribe("not-yet"));
+    let mut renewals = Vec::new();
+    while renewals.len() < 6 {
+        for action in driver.next_timeout() {
+            match action {
+                Action::RenewPresence { channel, .. } => renewals.push((driver.now.ms_since(START), channel)),
+                Action::Push(Push::Ping) => assert!(pong(&mut driver).is_empty()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let expected = [20_000, 40_000, 60_000].map(|ms| [(ms, channel("news")), (ms, channel("other"))]);
+    assert_eq!(renewals, expected.concat());
+}
+
+#[test]
+fn asking_too_early_does_nothing() {
+    let mut driver = Driver::subscribed(rules());
+    let due = driver.session.poll_timeout();
+    for ms in [0, 1, 12_499] {
+        assert!(driver.timeout(START.after_ms(ms)).is_empty());
+    }
+    assert_eq!(driver.session.poll_timeout(), due);
+}
