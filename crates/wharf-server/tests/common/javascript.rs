@@ -32,10 +32,17 @@ impl Javascript {
     /// `judges/js/centrifuge_client.mjs`.
     #[track_caller]
     pub fn start(transport: &str, url: &str, channel: &str, options: &Value) -> Self {
+        Self::run("centrifuge_client", &[transport, url, channel, &options.to_string()])
+    }
+
+    /// Starts a script of `judges/js` that tells events and takes operations, a line of JSON each.
+    #[track_caller]
+    pub fn run(script: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new("node");
-        command.arg(suite::script("js/centrifuge_client.mjs"));
-        command.args([transport, url, channel, &options.to_string()]);
+        command.arg(suite::script(&format!("js/{script}.mjs"))).args(arguments);
         command.env("WHARF_JUDGES_JS", suite::folder("WHARF_JUDGES_JS"));
+        // The certificates of tests are signed by nobody.
+        command.env("NODE_TLS_REJECT_UNAUTHORIZED", "0").env("NODE_NO_WARNINGS", "1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("node is installed; run `cargo xtask test`");
         let output = BufReader::new(child.stdout.take().expect("it is piped"));

@@ -9,6 +9,9 @@
 pub mod client;
 pub mod http;
 pub mod javascript;
+pub mod member;
+pub mod poll;
+pub mod proxy;
 pub mod server;
 pub mod socket;
 pub mod suite;
