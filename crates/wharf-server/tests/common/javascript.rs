@@ -69,6 +69,11 @@ impl Javascript {
         (client, id)
     }
 
+    /// Waits for the next event of any name; none if nothing comes in time or the process has ended.
+    pub fn next(&mut self) -> Option<Value> {
+        self.seen.pop_front().or_else(|| self.events.recv_timeout(PATIENCE).ok())
+    }
+
     /// Waits for the next event of this name; events of other names wait for whoever asks for them.
     #[track_caller]
     pub fn event(&mut self, name: &str) -> Value {
