@@ -40,11 +40,10 @@ pub struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Appends the block and the empty line that ends it.
+    /// Appends the block and the empty line that ends it. The id comes last: there are clients (npm `eventsource`
+    /// until version 2) that take it over when they read its line, so before the data it would lose the event if
+    /// the stream is cut between the two.
     pub fn write(&self, out: &mut BytesMut) {
-        if let Some(id) = self.id {
-            field(b"id: ", id, out);
-        }
         if let Some(event) = self.event {
             field(b"event: ", event, out);
         }
@@ -53,6 +52,9 @@ impl Block<'_> {
         }
         if let Some(data) = self.data {
             data_lines(data, out);
+        }
+        if let Some(id) = self.id {
+            field(b"id: ", id, out);
         }
         out.put_u8(b'\n');
     }
@@ -128,7 +130,7 @@ mod tests {
     #[test]
     fn an_id_or_event_cannot_begin_another_field() {
         let block = Block { id: Some("1\ndata: x"), event: Some("e\r\n\0data: y"), ..Block::default() };
-        assert_eq!(written(block), "id: 1data: x\nevent: edata: y\n\n");
+        assert_eq!(written(block), "event: edata: y\nid: 1data: x\n\n");
         let mut out = BytesMut::new();
         comment("hi\n\ndata: z", &mut out);
         assert_eq!(&out[..], b":hidata: z\n\n");
@@ -137,7 +139,7 @@ mod tests {
     #[test]
     fn the_id_stands_in_the_block_of_its_data() {
         let block = Block { id: Some("c1"), event: Some("news"), retry_ms: Some(3_000), data: Some(b"{}") };
-        assert_eq!(written(block), "id: c1\nevent: news\nretry: 3000\ndata: {}\n\n");
+        assert_eq!(written(block), "event: news\nretry: 3000\ndata: {}\nid: c1\n\n");
     }
 
     #[test]

@@ -146,7 +146,10 @@ fn plain_events_open_with_an_id_and_bring_the_payload_as_it_is() {
     let rig = start();
     let mut client = open(&rig, &get("/events?channel=news"));
     assert_eq!(client.head().status(), 200);
-    assert!(client.chunk().starts_with("id: "), "a cut before the first event loses nothing");
+    assert!(
+        client.chunk().starts_with("event: wharf.open\nid: "),
+        "a cut before the first event loses nothing"
+    );
     rig.post("/api/publish", "{\"channel\":\"news\",\"data\":{\"n\": 1}}");
     let event = client.chunk();
     assert!(event.contains("data: {\"n\": 1}\n"), "{event}");

@@ -109,6 +109,11 @@ impl Conversation for ManyConversation {
 /// Unsubscribe codes from here on mean that the position is lost (Centrifuge protocol, unsubscribe push codes).
 const RESUBSCRIBE_CODE: u32 = 2_500;
 
+/// The type of a block without data, which no client delivers. It has one because npm `eventsource` until version 2
+/// keeps the data of a block that was cut off and delivers it at the end of the next block: as this type, to which
+/// nobody listens, instead of as the event that the server is about to send again.
+const OPENED: &str = "wharf.open";
+
 /// What both dialects say, over the cursor so far.
 struct Stream<'a> {
     cursor: &'a mut Cursor,
@@ -167,7 +172,7 @@ impl Stream<'_> {
             }
         }
         match self.cursor.encode() {
-            Some(id) => Block { id: Some(&id), ..Block::default() }.write(out),
+            Some(id) => Block { id: Some(&id), event: Some(OPENED), ..Block::default() }.write(out),
             None => comment("", out), // Something must be sent, so that the client sees an open stream.
         }
         for (channel, result) in subs {
