@@ -7,7 +7,7 @@
 // of standard input ends it.
 
 import process from 'node:process';
-import { EventSource } from './wharf.mjs';
+import { StandardEventSource } from './wharf.mjs';
 
 const [url] = process.argv.slice(2);
 if (!url) {
@@ -19,9 +19,9 @@ function tell(event, fields) {
   process.stdout.write(`${JSON.stringify({ event, ...fields })}\n`);
 }
 
-const source = new EventSource(url);
+const source = new StandardEventSource(url);
 source.onopen = () => tell('open');
-source.onerror = ({ status, message }) => tell('error', { status, message });
+source.onerror = ({ code, message }) => tell('error', { code, message });
 for (const name of ['message', 'wharf.reset']) {
   source.addEventListener(name, ({ data, lastEventId }) => tell(name, { data: JSON.parse(data), id: lastEventId }));
 }

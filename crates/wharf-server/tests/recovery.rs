@@ -106,9 +106,9 @@ impl Trial {
     }
 
     /// The address for one more subscriber, and who holds it to the contract.
-    fn subscriber(&mut self, name: &'static str, bytes: Range<usize>) -> (String, Checker) {
+    fn subscriber(&mut self, name: &'static str, cuts: u32, bytes: Range<usize>) -> (String, Checker) {
         let seed = self.seed * 100 + self.subscribers.len() as u64;
-        let proxy = Proxy::that_cuts(self.server.address(), seed, CUTS, bytes);
+        let proxy = Proxy::that_cuts(self.server.address(), seed, cuts, bytes);
         let url = proxy.url();
         self.subscribers.push(proxy);
         self.progress.note(name, 0);
@@ -118,7 +118,7 @@ impl Trial {
 
     /// Wharf's own client.
     fn wharf(&mut self, name: &'static str, transport: TransportKind) {
-        let (url, mut checker) = self.subscriber(name, BYTES);
+        let (url, mut checker) = self.subscriber(name, CUTS, BYTES);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let outcome = runtime.expect("a runtime").block_on(listen(&url, transport, &mut checker));
@@ -128,7 +128,7 @@ impl Trial {
 
     /// npm `centrifuge`.
     fn sdk(&mut self, name: &'static str, transport: &str) {
-        let (url, mut checker) = self.subscriber(name, BYTES);
+        let (url, mut checker) = self.subscriber(name, CUTS, BYTES);
         let options = json!({"subscription": {"since": {"offset": 0, "epoch": ""}}});
         let mut client = Javascript::start(transport, &url, CHANNEL, &options);
         thread::spawn(move || {
@@ -150,9 +150,9 @@ impl Trial {
         });
     }
 
-    /// npm `eventsource`. It knows its position from the moment on when its stream is open.
+    /// npm `eventsource`, which comes back after three seconds each time. It knows its position from the moment on when its stream is open.
     fn event_source(&mut self, name: &'static str) {
-        let (url, mut checker) = self.subscriber(name, HEAD_OF_EVENTS..BYTES.end);
+        let (url, mut checker) = self.subscriber(name, CUTS / 2, HEAD_OF_EVENTS..BYTES.end);
         let mut source = Javascript::run("event_source", &[&format!("{url}/events?channel={CHANNEL}")]);
         source.event("open");
         thread::spawn(move || {
@@ -192,7 +192,7 @@ impl Trial {
             }
         }
         self.progress.wait_for(last, deadline).unwrap_or_else(|late| self.fail(&late));
-        println!("{} clients, {CUTS} cuts each, {last} publications", self.subscribers.len());
+        println!("{} clients, up to {CUTS} cuts each, {last} publications", self.subscribers.len());
     }
 
     fn fail(&self, what: &str) -> ! {
