@@ -172,10 +172,11 @@ impl Report {
         let mut cells = vec![self.head()];
         cells.extend(rows.into_iter().flatten().map(|(name, figures, ratio)| self.row(name, figures, ratio)));
         align(&cells, &mut text);
-        if let [first, _, ..] = self.ratio_of_rounds[..] {
-            let least = self.ratio_of_rounds.iter().copied().fold(first, f64::min);
-            let most = self.ratio_of_rounds.iter().copied().fold(first, f64::max);
-            let _ = writeln!(text, "\nx of single rounds: {least:.2} to {most:.2}");
+        let mut rounds = self.ratio_of_rounds.clone();
+        rounds.sort_by(f64::total_cmp);
+        if let [least, .., most] = rounds[..] {
+            let median = rounds[rounds.len() / 2];
+            let _ = writeln!(text, "\nx of single rounds: {least:.2} to {most:.2}, median {median:.2}");
         }
         for warning in &self.warnings {
             let _ = writeln!(text, "\nwarning: {warning}");

@@ -42,7 +42,7 @@ wharf 0.1.0, Linux 6.1, 2 cores of Abacus 9
 server           7.00  1.05      100000     200     200      200   70.0         12.3
 floor            6.00  1.00       90000     200     200      200   54.0         10.0
 
-x of single rounds: 1.02 to 1.07
+x of single rounds: 1.02 to 1.07, median 1.06
 ";
     assert_eq!(text, expected);
 }
