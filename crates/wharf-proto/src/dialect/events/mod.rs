@@ -16,7 +16,7 @@ use bytes::BytesMut;
 
 use super::{centrifuge_json::whole_or_nothing, one_way_connect_error};
 use crate::{
-    PeerError,
+    Disconnect, PeerError,
     framing::sse::{Block, comment},
     json::{Object, number},
     message::{
@@ -114,6 +114,10 @@ const RESUBSCRIBE_CODE: u32 = 2_500;
 /// nobody listens, instead of as the event that the server is about to send again.
 const OPENED: &str = "wharf.open";
 
+/// After how many milliseconds a client comes back to a server that went away. The ends themselves are spread, so
+/// that this need not be.
+const SHUTDOWN_RETRY_MS: u32 = 2_000;
+
 /// What both dialects say, over the cursor so far.
 struct Stream<'a> {
     cursor: &'a mut Cursor,
@@ -153,6 +157,11 @@ impl Stream<'_> {
             }
             Push::Ping => {
                 comment("", out);
+                Ok(Encoded::Message(MessageKind::Text))
+            }
+            // The server goes away: the client is to give it, or another, a moment.
+            Push::Disconnect(disconnect) if disconnect.code == Disconnect::SHUTDOWN.code => {
+                Block { retry_ms: Some(SHUTDOWN_RETRY_MS), ..Block::default() }.write(out);
                 Ok(Encoded::Message(MessageKind::Text))
             }
             // The stream ends, and the client comes back by itself; there is nobody for a message.
