@@ -113,14 +113,27 @@ fn a_batch_answers_in_its_order_under_each_method() {
     let rig = start();
     let body = r#"{"commands":[{"publish":{"channel":"a","data":1}},{"publish":{}},{"rpc":{}},{"info":{}}],"parallel":true}"#;
     let answer = rig.post("/api/batch", body).json();
-    let replies = answer["result"]["replies"].as_array().unwrap();
+    let replies = answer["replies"].as_array().unwrap();
     assert_eq!(replies[0]["publish"]["offset"], 1);
     assert_eq!(replies[1]["error"]["code"], 107);
     assert_eq!(replies[2]["error"]["code"], 108);
     assert!(replies[3]["info"]["nodes"].is_array());
     assert_eq!(rig.post("/api/batch", r#"{"commands":[{"a":{},"b":{}}]}"#).status(), 400);
     let nested = rig.post("/api/batch", r#"{"commands":[{"batch":{}}]}"#).json();
-    assert_eq!(nested["result"]["replies"][0]["error"]["code"], 104);
+    assert_eq!(nested["replies"][0]["error"]["code"], 104);
+}
+
+#[test]
+fn a_channel_may_be_spelt_with_escapes_and_a_long_key_is_a_bad_request() {
+    let rig = start();
+    let escaped = r#"{"channel":"a\u002fb","data":1}"#;
+    assert_eq!(rig.post("/api/publish", escaped).json()["result"]["offset"], 1);
+    assert_eq!(rig.post("/api/history", r#"{"channel":"a/b"}"#).json()["result"]["offset"], 1);
+    let batch = r#"{"commands":[{"publ\u0069sh":{"channel":"a\/b","data":2}}]}"#;
+    assert_eq!(rig.post("/api/batch", batch).json()["replies"][0]["publish"]["offset"], 2);
+    let key = "k".repeat(256);
+    let keyed = format!(r#"{{"channel":"a","data":1,"idempotency_key":"{key}"}}"#);
+    assert_eq!(rig.post("/api/publish", &keyed).json()["error"]["code"], 107);
 }
 
 #[test]

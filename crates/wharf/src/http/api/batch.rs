@@ -18,14 +18,14 @@ use crate::http::{
 struct BatchParams<'a> {
     /// Each with one member, whose name is the method.
     #[serde(borrow, default)]
-    commands: Vec<BTreeMap<&'a str, &'a RawValue>>,
+    commands: Vec<BTreeMap<String, &'a RawValue>>,
     #[serde(default, rename = "parallel")]
     _parallel: bool,
 }
 
 #[derive(Deserialize)]
 struct Line<'a> {
-    method: &'a str,
+    method: String,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
 }
@@ -45,8 +45,8 @@ pub async fn batch(params: &str, context: &Context) -> Outcome {
         take_turns(at).await;
         match call(method, params.get(), context).await {
             Err(undecodable @ Failure::Undecodable(_)) => return Err(undecodable),
-            Err(Failure::Error(error)) => replies.push((*method, Err(error))),
-            Ok(result) => replies.push((*method, Ok(result))),
+            Err(Failure::Error(error)) => replies.push((method, Err(error))),
+            Ok(result) => replies.push((method, Ok(result))),
         }
     }
     let mut out = BytesMut::new();
@@ -74,7 +74,7 @@ pub async fn lines(text: &str, context: &Context) -> Answer {
         let outcome = match read::<Line<'_>>(line) {
             Ok(Line { method, params }) => {
                 take_turns(at).await;
-                call(method, params.map_or("{}", RawValue::get), context).await
+                call(&method, params.map_or("{}", RawValue::get), context).await
             }
             Err(failure) => Err(failure),
         };

@@ -83,12 +83,15 @@ pub async fn answer(head: &Parts, method: &str, body: Incoming, context: &Contex
     if method.is_empty() {
         return batch::lines(text, context).await;
     }
-    let outcome = match method {
-        "batch" => batch::batch(text, context).await,
-        _ => call(method, text, context).await,
-    };
     let by_status = head.headers.get("x-centrifugo-error-mode").is_some_and(|mode| mode == "transport");
-    say(outcome, by_status, method)
+    match method {
+        // Centrifugo's batch answers with its replies themselves, not with a result that holds them.
+        "batch" => match batch::batch(text, context).await {
+            Ok(replies) => answer::json(200, replies),
+            failed => say(failed, by_status, method),
+        },
+        _ => say(call(method, text, context).await, by_status, method),
+    }
 }
 
 /// Carries out one method, but not `batch`, which is made of others.

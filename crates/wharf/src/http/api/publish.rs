@@ -6,7 +6,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use wharf_core::broker::{HistoryPolicy, PublishRequest, Published};
+use wharf_core::{
+    broker::{HistoryPolicy, PublishRequest, Published},
+    memory::IDEMPOTENCY_KEY_BYTES,
+};
 use wharf_proto::{
     dialect::centrifuge_json::payload,
     json::Object,
@@ -21,7 +24,7 @@ use crate::node::Node;
 #[derive(Deserialize)]
 pub struct PublishParams<'a> {
     #[serde(default)]
-    channel: &'a str,
+    channel: String,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(default)]
@@ -61,7 +64,7 @@ struct Content {
 pub async fn publish(params: PublishParams<'_>, node: &Node) -> Outcome {
     let PublishParams { channel, data, b64data, skip_history, tags, idempotency_key } = params;
     let content = content(data, b64data, skip_history, tags, idempotency_key)?;
-    publish_in(channel, &content, node).await
+    publish_in(&channel, &content, node).await
 }
 
 /// Publishes the same in each channel: `{"responses":[..]}`, a result or an error for each, in their order.
@@ -117,6 +120,11 @@ fn content(
             Data::Json(payload::from_raw(json).map_err(|error| Failure::Undecodable(error.to_string()))?)
         }
     };
+    if idempotency_key.len() > IDEMPOTENCY_KEY_BYTES {
+        return Err(bad(format!(
+            "idempotency_key is longer than {IDEMPOTENCY_KEY_BYTES} bytes; send a shorter one"
+        )));
+    }
     let pair = |(name, value): (String, String)| (name.into(), value.into());
     let tags = tags.filter(|tags| !tags.is_empty());
     Ok(Content {
