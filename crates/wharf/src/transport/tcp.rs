@@ -57,7 +57,11 @@ impl<S: Socket> Transport for SocketTransport<S> {
 
     fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.check_open()?;
-        self.socket.write_vectored(slices)
+        match slices {
+            // write(2) is cheaper than writev(2) of one slice.
+            [only] => self.socket.write(only),
+            several => self.socket.write_vectored(several),
+        }
     }
 
     fn source(&mut self) -> Option<&mut dyn mio::event::Source> {

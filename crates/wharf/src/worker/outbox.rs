@@ -162,6 +162,10 @@ fn join(mut joined: Vec<u8>, bytes: &Bytes) -> Vec<u8> {
 
 impl Backlog {
     fn write(&self, transport: &mut dyn Transport) -> io::Result<usize> {
+        // Most writes are of one message, and then the slices need not be laid out.
+        if let (Some(only), 1) = (self.queue.front(), self.queue.len()) {
+            return transport.try_write(&[IoSlice::new(only)]);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let count = self.queue.len().min(SLICES);
         for (slice, bytes) in slices.iter_mut().zip(&self.queue) {
