@@ -5,16 +5,11 @@
 
 mod common;
 
-use std::{
-    collections::BTreeSet,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use common::{
     client::{Client, Lines},
+    curl::Events,
     eventually,
     javascript::Javascript,
     member::{Member, identifiers},
@@ -84,46 +79,6 @@ fn present(server: &Server) -> Vec<String> {
     identifiers(&server.api("presence", &json!({"channel": CHANNEL}))["presence"])
 }
 
-/// `curl -N` on `/events`; ends with this value.
-struct Curl {
-    child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-}
-
-impl Curl {
-    /// Waits until the stream is open.
-    fn open(url: &str) -> Self {
-        let mut command = Command::new("curl");
-        command.args(["-sN", "--max-time", "60", &format!("{url}/events?channel={CHANNEL}")]);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("curl is installed");
-        let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let mut curl = Self { child, lines };
-        curl.field("id: ");
-        curl
-    }
-
-    /// The next value of a field.
-    fn field(&mut self, name: &str) -> String {
-        loop {
-            let line = self.lines.next().expect("the stream goes on").expect("in UTF-8");
-            if let Some(value) = line.strip_prefix(name) {
-                return value.to_owned();
-            }
-        }
-    }
-
-    fn publications(&mut self, count: usize) -> Vec<Value> {
-        (0..count).map(|_| serde_json::from_str(&self.field("data: ")).expect("JSON")).collect()
-    }
-}
-
-impl Drop for Curl {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn messages(source: &mut Javascript, count: usize) -> Vec<Value> {
     (0..count).map(|_| source.event("message")["data"].take()).collect()
 }
@@ -143,7 +98,7 @@ fn clients_of_every_kind_hear_all_in_order_and_see_the_same_members() {
     for guest in &mut guests {
         assert_eq!(guest.member.presence(CHANNEL), everybody, "as {} sees it", guest.kind);
     }
-    let mut curl = Curl::open(&server.url());
+    let mut curl = Events::open(&[], &server.url(), CHANNEL);
 
     // One after the other, so that the order is known; then all at once, so that it only has to be the same.
     let mut said = Vec::new();

@@ -6,7 +6,9 @@
 // Each test binary has this module to itself and uses only a part of it.
 #![allow(dead_code)]
 
+pub mod certificate;
 pub mod client;
+pub mod curl;
 pub mod http;
 pub mod javascript;
 pub mod member;

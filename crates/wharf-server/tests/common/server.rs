@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     PATIENCE,
+    certificate::Certificate,
     client::{Client, Lines},
     http,
     socket::Address,
@@ -60,6 +61,18 @@ impl Setup {
         let path = self.folder.path().join("wharf.sock");
         self.listens.push(format!("unix:{}", path.display()));
         self
+    }
+
+    /// Listens on one more TCP port.
+    pub fn another_port(mut self) -> Self {
+        self.listens.push("127.0.0.1:0".into());
+        self
+    }
+
+    /// Serves TLS as well, on every TCP address.
+    pub fn tls(self, certificate: &Certificate) -> Self {
+        self.variable("WHARF_TLS__CERTIFICATE", &certificate.path().to_string_lossy())
+            .variable("WHARF_TLS__KEY", &certificate.key_path().to_string_lossy())
     }
 
     /// Adds a line of command-line arguments.
@@ -155,6 +168,11 @@ impl Server {
     /// The Unix path, for a server set up with [`Setup::unix`].
     pub fn unix(&self) -> &Address {
         &self.addresses[1]
+    }
+
+    /// Every address, in the order in which they were asked for.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
     }
 
     /// The TCP address as the beginning of a URL.
