@@ -19,6 +19,9 @@ use crate::{
 /// LIMITS.md, `leading_line_ends`.
 const LEADING_LINE_ENDS: usize = 4;
 
+/// What the first read takes at the most; the memory is held until the protocol is known.
+const FIRST_READ_BYTES: usize = 2 * 1024;
+
 /// RFC 9113 section 3.4: what an HTTP/2 client with prior knowledge starts with.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -53,8 +56,7 @@ pub async fn serve(accepted: AcceptedSocket, node: Arc<Node>, worker: usize) {
 }
 
 async fn serve_plain(mut stream: Stream, context: Context, opened_at: Instant) {
-    let Some((protocol, buffer)) = first_bytes(&mut stream, BytesMut::new(), &context, opened_at).await
-    else {
+    let Some((protocol, buffer)) = first_bytes(&mut stream, &context, opened_at).await else {
         return;
     };
     match protocol {
@@ -68,8 +70,7 @@ async fn serve_plain(mut stream: Stream, context: Context, opened_at: Instant) {
 }
 
 async fn serve_inside_tls(mut stream: Stream, context: Context, opened_at: Instant) {
-    let Some((protocol, buffer)) = first_bytes(&mut stream, BytesMut::new(), &context, opened_at).await
-    else {
+    let Some((protocol, buffer)) = first_bytes(&mut stream, &context, opened_at).await else {
         return;
     };
     // TLS inside TLS is nobody's protocol.
@@ -95,11 +96,12 @@ async fn serve_protocol(
 /// Reads until the protocol is known. None: the connection ended, or took too long.
 async fn first_bytes(
     stream: &mut Stream,
-    mut buffer: BytesMut,
     context: &Context,
     opened_at: Instant,
 ) -> Option<(Protocol, BytesMut)> {
     let deadline = opened_at + Duration::from_millis(context.node.settings.times.first_byte_ms);
+    // Room for a whole head, so that most requests need one read.
+    let mut buffer = BytesMut::with_capacity(FIRST_READ_BYTES);
     let known = async {
         loop {
             if let Some(protocol) = detect(&buffer) {
