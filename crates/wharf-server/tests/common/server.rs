@@ -41,6 +41,7 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     listens: Vec<String>,
     configuration: Option<String>,
+    descriptors: Option<u32>,
     folder: tempfile::TempDir,
 }
 
@@ -52,6 +53,7 @@ impl Setup {
             variables: Vec::new(),
             listens: vec!["127.0.0.1:0".into()],
             configuration: None,
+            descriptors: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
@@ -98,10 +100,24 @@ impl Setup {
         self
     }
 
+    /// Gives the server no more than so many descriptors.
+    pub fn descriptors(mut self, limit: u32) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
     /// Starts the server and waits until it listens on every address.
     #[track_caller]
     pub fn start(self) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+        let binary = env!("CARGO_BIN_EXE_wharf");
+        let mut command = match self.descriptors {
+            None => Command::new(binary),
+            Some(limit) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+        };
         command.arg("serve").args(&self.arguments);
         for listen in &self.listens {
             command.args(["--listen", listen]);

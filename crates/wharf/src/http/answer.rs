@@ -159,7 +159,10 @@ pub fn write_closing(answer: Answer, out: &mut BytesMut) {
         // Streams are written by a worker, never from here.
         Content::Stream(_) => Bytes::new(),
     };
-    parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    // RFC 9110 section 7.8: whoever sends `Upgrade`, as a 426 does, names it in `Connection`.
+    let upgrades = parts.headers.contains_key(header::UPGRADE);
+    let connection = if upgrades { "close, Upgrade" } else { "close" };
+    parts.headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     write_head(parts.status, &parts.headers, out);
     out.put_slice(&body);
