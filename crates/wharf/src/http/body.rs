@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, header};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
@@ -32,8 +33,15 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// The answer that says it. The connection cannot be used further.
+    /// The answer that says it. The connection cannot be used further (RFC 9112 section 9.6: the answer says so;
+    /// over HTTP/2 hyper leaves the header out).
     pub fn answer(&self) -> Answer {
+        let mut answer = self.say();
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
+    }
+
+    fn say(&self) -> Answer {
         match self {
             Self::TooLarge { limit } => answer::error(
                 413,
