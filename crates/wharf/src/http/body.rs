@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, header};
+use http::{HeaderValue, header, request::Parts};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
@@ -57,7 +57,7 @@ impl BodyError {
 }
 
 /// Reads a body from hyper.
-pub async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> {
+pub async fn read(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> {
     if body.size_hint().lower() > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
@@ -71,6 +71,13 @@ pub async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, BodyError> 
         }
     }
     Ok(whole.finish())
+}
+
+/// Reads on where an answer was made without the body, so that the next request stands where both sides look for it
+/// (row 61). False: that is not possible, and the connection must close.
+pub async fn skip(head: &Parts, body: &mut Incoming, limit: usize) -> bool {
+    // Who waits for a 100 was answered instead, and may send the body or not (RFC 9110 section 10.1.1).
+    body.is_end_stream() || !head.headers.contains_key(header::EXPECT) && read(body, limit).await.is_ok()
 }
 
 fn refusal_in(error: &hyper::Error) -> BodyError {

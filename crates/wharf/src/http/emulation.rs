@@ -26,7 +26,7 @@ struct EmulationRequest {
 }
 
 /// Answers 204 once the session's worker has the commands; the replies to them go on the stream.
-pub async fn answer(body: Incoming, mut way: Way, context: &Context) -> Answer {
+pub async fn answer(body: &mut Incoming, mut way: Way, context: &Context) -> Answer {
     let node = &context.node;
     let body = match body::read(body, node.settings.limits.message_bytes).await {
         Ok(body) => body,

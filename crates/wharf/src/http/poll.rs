@@ -31,7 +31,7 @@ struct Asked {
 }
 
 /// Answers one poll.
-pub async fn answer(head: &Parts, body: Incoming, way: &Way, context: &Context) -> Answer {
+pub async fn answer(head: &Parts, body: &mut Incoming, way: &Way, context: &Context) -> Answer {
     let node = &context.node;
     let asked = match read_head(head, node.settings.times.poll_wait_max_ms) {
         Ok(asked) => asked,

@@ -72,22 +72,27 @@ pub fn for_shared_connection(
 async fn answer(request: Request<Incoming>, way: Way, context: &Context) -> Answer {
     let node = &context.node;
     node.metrics.http_requests.bump();
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let mut answer = match node.access.check(&head) {
         Err(refusal) => *refusal,
         Ok(()) => {
-            let mut answer = route(&head, body, way, context).await;
+            let mut answer = route(&head, &mut body, way, context).await;
             access::allow_reading(&head.headers, answer.headers_mut());
             answer
         }
     };
-    if node.draining.load(Relaxed) && head.version < Version::HTTP_2 {
+    if head.version == Version::HTTP_2 {
+        return answer; // Its requests share no stream of bytes.
+    }
+    let closes = answer.headers().contains_key(header::CONNECTION);
+    let in_step = closes || body::skip(&head, &mut body, node.settings.limits.message_bytes).await;
+    if !in_step || node.draining.load(Relaxed) {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     answer
 }
 
-async fn route(head: &Parts, body: Incoming, way: Way, context: &Context) -> Answer {
+async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -> Answer {
     let path = head.uri.path();
     // Row 66.
     let methods = if is_normal_path(path) { methods(path) } else { None };
@@ -133,7 +138,7 @@ fn methods(path: &str) -> Option<&'static str> {
 }
 
 /// A long-lived address, asked over HTTP/2; over HTTP/1 these never get here.
-async fn stream(kind: Kind, head: &Parts, body: Incoming, context: &Context) -> Answer {
+async fn stream(kind: Kind, head: &Parts, body: &mut Incoming, context: &Context) -> Answer {
     if kind.is_websocket() {
         return match head.version {
             Version::HTTP_2 => answer::error(

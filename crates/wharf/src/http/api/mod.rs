@@ -69,7 +69,7 @@ impl From<Inexpressible> for Failure {
 }
 
 /// Answers `POST /api/METHOD`, or the old form `POST /api`, where `method` is empty.
-pub async fn answer(head: &Parts, method: &str, body: Incoming, context: &Context) -> Answer {
+pub async fn answer(head: &Parts, method: &str, body: &mut Incoming, context: &Context) -> Answer {
     if let Err(answer) = authorize(head, &context.node) {
         return *answer;
     }
