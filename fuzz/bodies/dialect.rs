@@ -30,7 +30,7 @@ pub fn run(input: &[u8]) -> Result<usize, PeerError> {
     let _refused = client::answer::decode_bare_frame(input, &mut Vec::new());
 
     let mut commands = Vec::new();
-    let outcome = CentrifugeJson.decode(input, &mut commands);
+    let outcome = CentrifugeJson.decode(MessageKind::Text, input, &mut commands);
     for command in &commands {
         command_is_sound(command);
     }
@@ -52,7 +52,7 @@ fn command_is_sound(command: &Command) {
     }
     let (mut message, mut read) = (BytesMut::new(), Vec::new());
     client::encode_command(command, &mut message).expect("JSON data can be said in JSON");
-    CentrifugeJson.decode(&message, &mut read).expect("what we write can be read");
+    CentrifugeJson.decode(MessageKind::Text, &message, &mut read).expect("what we write can be read");
     assert_eq!(read.len(), 1);
     assert_eq!(&read[0], command);
 }
@@ -76,10 +76,10 @@ fn payloads_fit_a_line(input: &[u8]) {
 fn one_way_clients_ask_once(input: &[u8]) {
     let mut conversation = CentrifugeUni.open();
     let mut commands = Vec::new();
-    if conversation.decode(input, &mut commands).is_ok() {
+    if conversation.decode(MessageKind::Text, input, &mut commands).is_ok() {
         assert_eq!(commands.len(), 1);
         command_is_sound(&commands[0]);
-        conversation.decode(input, &mut commands).expect("nothing more is looked at");
+        conversation.decode(MessageKind::Text, input, &mut commands).expect("nothing more is looked at");
         assert_eq!(commands.len(), 1);
     }
 }

@@ -55,8 +55,13 @@ pub enum Encoded {
 /// One connection's half of a dialect. Holds no memory where the dialect needs no state.
 pub trait Conversation: Send + 'static {
     /// Reads one whole message and appends the commands in it, in order. On an error the commands before the
-    /// broken one have been appended and are to be carried out.
-    fn decode(&mut self, message: &[u8], commands: &mut Vec<Command>) -> Result<(), PeerError>;
+    /// broken one have been appended and are to be carried out. Framings that tell no kinds apart say text.
+    fn decode(
+        &mut self,
+        kind: MessageKind,
+        message: &[u8],
+        commands: &mut Vec<Command>,
+    ) -> Result<(), PeerError>;
     /// Appends one message that says `event`. On an error `out` is as it was.
     fn encode(&mut self, event: Event<'_>, out: &mut BytesMut) -> Result<Encoded, Inexpressible>;
     /// False where each broadcast must be encoded for this connection alone, by [`Conversation::encode`].

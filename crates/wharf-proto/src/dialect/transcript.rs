@@ -55,7 +55,7 @@ fn replay(dialect: DialectId, text: &str) -> String {
 
 fn decode(conversation: &mut dyn Conversation, message: &str, actual: &mut String) {
     let mut commands = Vec::new();
-    let outcome = conversation.decode(message.as_bytes(), &mut commands);
+    let outcome = conversation.decode(MessageKind::Text, message.as_bytes(), &mut commands);
     for command in commands {
         writeln!(actual, "command: {command:?}").unwrap();
     }
@@ -141,7 +141,11 @@ fn readable_commands() -> (Vec<Command>, Vec<u8>) {
     for message in JSON_COMMANDS.lines().filter_map(|line| line.strip_prefix("client: ")) {
         let message = bytes_of(message);
         let mut read = Vec::new();
-        if ALL[DialectId::CentrifugeJson as usize].open().decode(message.as_bytes(), &mut read).is_ok() {
+        if ALL[DialectId::CentrifugeJson as usize]
+            .open()
+            .decode(MessageKind::Text, message.as_bytes(), &mut read)
+            .is_ok()
+        {
             commands.append(&mut read);
             stream.extend_from_slice(message.trim_end_matches('\n').as_bytes());
             stream.push(b'\n');
@@ -160,7 +164,7 @@ fn commands_in_a_stream_of_lines_are_the_same_however_it_is_cut() {
     let mut commands = Vec::new();
     let mut conversation = ALL[DialectId::CentrifugeJson as usize].open();
     for message in messages {
-        conversation.decode(&message, &mut commands).unwrap();
+        conversation.decode(MessageKind::Text, &message, &mut commands).unwrap();
     }
     assert_eq!(commands, expected);
 }
@@ -214,7 +218,10 @@ fn what_our_client_asks_is_what_the_server_reads() {
         }
         let (mut message, mut read) = (BytesMut::new(), Vec::new());
         client::encode_command(&command, &mut message).unwrap();
-        ALL[DialectId::CentrifugeJson as usize].open().decode(&message, &mut read).unwrap();
+        ALL[DialectId::CentrifugeJson as usize]
+            .open()
+            .decode(MessageKind::Text, &message, &mut read)
+            .unwrap();
         assert_eq!(read, [command], "{message:?}");
         compared += 1;
     }

@@ -14,7 +14,7 @@ use wharf_proto::{
     dialect::DialectId,
     framing::FramingId,
     message::{Command, Reply},
-    wire::WireId,
+    wire::{MessageKind, WireId},
 };
 
 use super::{
@@ -147,7 +147,7 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return Ok(()) };
         let Some(content) = trim(body) else { return Ok(()) };
         let mut commands = Vec::new();
-        let decoded = connection.conversation.decode(content, &mut commands);
+        let decoded = connection.conversation.decode(MessageKind::Text, content, &mut commands);
         for command in commands {
             self.handle_command(index, command);
         }

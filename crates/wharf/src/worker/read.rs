@@ -5,7 +5,7 @@ use std::io;
 use wharf_proto::{
     Disconnect, PeerError,
     message::{Command, ErrorReply, Reply},
-    wire::Incoming,
+    wire::{Incoming, MessageKind},
 };
 
 use super::{
@@ -95,9 +95,9 @@ impl Worker {
         let mut broken = false;
         let fed = connection.deframer.feed(bytes, &mut |incoming| match incoming {
             _ if broken => {}
-            Incoming::Message(_, message) => {
+            Incoming::Message(kind, message) => {
                 messages += 1;
-                let decoded = conversation.decode(message, commands);
+                let decoded = conversation.decode(kind, message, commands);
                 said.extend(commands.drain(..).map(Said::Command));
                 if let Err(error) = decoded {
                     broken = true;
@@ -137,7 +137,7 @@ impl Worker {
     pub(super) fn receive_message(&mut self, index: u32, message: &[u8]) {
         let Some(connection) = self.connections.at(index) else { return };
         let mut commands = std::mem::take(&mut self.commands);
-        let decoded = connection.conversation.decode(message, &mut commands);
+        let decoded = connection.conversation.decode(MessageKind::Text, message, &mut commands);
         self.metrics().messages_in.bump();
         for command in commands.drain(..) {
             self.handle_said(index, Said::Command(command));

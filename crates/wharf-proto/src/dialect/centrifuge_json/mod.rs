@@ -42,7 +42,12 @@ impl Dialect for CentrifugeJson {
 }
 
 impl Conversation for CentrifugeJson {
-    fn decode(&mut self, message: &[u8], commands: &mut Vec<Command>) -> Result<(), PeerError> {
+    fn decode(
+        &mut self,
+        _kind: MessageKind,
+        message: &[u8],
+        commands: &mut Vec<Command>,
+    ) -> Result<(), PeerError> {
         decode::commands(message, commands)
     }
 

@@ -6,7 +6,7 @@ use crate::{
 
 fn decode(frame: &str) -> (Vec<Command>, Result<(), PeerError>) {
     let mut commands = Vec::new();
-    let outcome = CentrifugeJson.decode(frame.as_bytes(), &mut commands);
+    let outcome = CentrifugeJson.decode(MessageKind::Text, frame.as_bytes(), &mut commands);
     (commands, outcome)
 }
 
@@ -115,8 +115,9 @@ fn lone_surrogates_are_refused_in_payloads_and_in_names() {
 
 #[test]
 fn text_that_is_not_utf8_is_refused() {
-    let error =
-        CentrifugeJson.decode(b"{\"id\":1,\"rpc\":{\"method\":\"\xff\"}}", &mut Vec::new()).unwrap_err();
+    let error = CentrifugeJson
+        .decode(MessageKind::Text, b"{\"id\":1,\"rpc\":{\"method\":\"\xff\"}}", &mut Vec::new())
+        .unwrap_err();
     assert!(error.to_string().contains("UTF-8"), "{error}");
 }
 

@@ -13,7 +13,7 @@ use crate::{
     PeerError,
     json::Object,
     message::{Broadcast, Command, ConnectResult, Reply, ReplyBody, Request},
-    wire::{Conversation, Dialect, Encoded, Event, Inexpressible},
+    wire::{Conversation, Dialect, Encoded, Event, Inexpressible, MessageKind},
 };
 
 /// One-way Centrifuge JSON.
@@ -43,7 +43,12 @@ struct UniConversation {
 }
 
 impl Conversation for UniConversation {
-    fn decode(&mut self, message: &[u8], commands: &mut Vec<Command>) -> Result<(), PeerError> {
+    fn decode(
+        &mut self,
+        _kind: MessageKind,
+        message: &[u8],
+        commands: &mut Vec<Command>,
+    ) -> Result<(), PeerError> {
         if self.asked {
             return Ok(());
         }

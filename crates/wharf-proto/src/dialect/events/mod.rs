@@ -57,7 +57,12 @@ impl Dialect for EventsOne {
 }
 
 impl Conversation for EventsOne {
-    fn decode(&mut self, _message: &[u8], _commands: &mut Vec<Command>) -> Result<(), PeerError> {
+    fn decode(
+        &mut self,
+        _kind: MessageKind,
+        _message: &[u8],
+        _commands: &mut Vec<Command>,
+    ) -> Result<(), PeerError> {
         Ok(()) // An EventSource says nothing.
     }
 
@@ -93,7 +98,12 @@ struct ManyConversation {
 }
 
 impl Conversation for ManyConversation {
-    fn decode(&mut self, _message: &[u8], _commands: &mut Vec<Command>) -> Result<(), PeerError> {
+    fn decode(
+        &mut self,
+        _kind: MessageKind,
+        _message: &[u8],
+        _commands: &mut Vec<Command>,
+    ) -> Result<(), PeerError> {
         Ok(()) // An EventSource says nothing.
     }
 

@@ -109,7 +109,7 @@ fn an_event_source_on_one_channel_takes_no_memory_and_shares_bytes() {
 fn whatever_an_event_source_says_is_no_command() {
     for dialect in [&EventsOne as &dyn Dialect, &EventsMany] {
         let mut commands = Vec::new();
-        dialect.open().decode(b"{\"id\":1,\"connect\":{}}", &mut commands).unwrap();
+        dialect.open().decode(MessageKind::Text, b"{\"id\":1,\"connect\":{}}", &mut commands).unwrap();
         assert!(commands.is_empty());
     }
 }
