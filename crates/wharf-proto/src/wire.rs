@@ -29,6 +29,10 @@ pub trait Dialect: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// Starts the conversation of one connection.
     fn open(&self) -> Box<dyn Conversation>;
+    /// Whether a session is connected as soon as its connection is there, since clients have no word for it.
+    fn connects_unasked(&self) -> bool {
+        false
+    }
     /// Appends one message that says `broadcast` to any member; nothing where the dialect has no words for it.
     fn encode_broadcast(&self, broadcast: &Broadcast, out: &mut BytesMut) -> Result<Encoded, Inexpressible>;
 }
@@ -181,6 +185,7 @@ mod tests {
             DialectId::CentrifugeUni,
             DialectId::EventsOne,
             DialectId::EventsMany,
+            DialectId::Echo,
         ];
         let framings = [
             FramingId::Websocket,

@@ -5,6 +5,7 @@ use crate::{Disconnect, message::ErrorReply, wire::Dialect};
 
 pub mod centrifuge_json;
 pub mod centrifuge_uni;
+pub mod echo;
 pub mod events;
 #[cfg(test)]
 mod events_for_tests;
@@ -24,6 +25,8 @@ pub enum DialectId {
     EventsOne,
     /// A plain EventSource on several channels: the cursor covers all of them, so each member's bytes are its own.
     EventsMany,
+    /// Every message comes back as it is.
+    Echo,
 }
 
 /// All dialects, in the order of [`DialectId`].
@@ -32,6 +35,7 @@ pub const ALL: &[&dyn Dialect] = &[
     &centrifuge_uni::CentrifugeUni,
     &events::EventsOne,
     &events::EventsMany,
+    &echo::Echo,
 ];
 
 /// The code with which a one-way dialect says that a connect failed (Centrifuge protocol, unidirectional
@@ -58,6 +62,7 @@ mod tests {
             (CentrifugeUni, "centrifuge_uni"),
             (EventsOne, "events_one"),
             (EventsMany, "events_many"),
+            (Echo, "echo"),
         ];
         assert_eq!(ALL.len(), expected.len());
         for (id, name) in expected {
