@@ -1,9 +1,10 @@
 //! Everything that an operator decides, as types that cannot be wrong. The product reads them from TOML, the
 //! environment and flags; a program that embeds Wharf fills them in.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use wharf_core::namespace::{ChannelOptions, Namespaces};
+use wharf_proto::dialect::DialectId;
 
 /// Where connections are accepted. All protocols are told apart by their first bytes on each address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,26 @@ pub enum ListenAddress {
 pub struct TlsFiles {
     pub certificate: PathBuf,
     pub key: PathBuf,
+}
+
+/// A WebSocket address beside Wharf's own, at which another dialect is spoken. Life is shown by the WebSocket's
+/// pings, which every client answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebsocketRoute {
+    /// One path, or with `*` at its end every path that begins so.
+    pub path: Box<str>,
+    /// What messages mean there.
+    pub dialect: DialectId,
+}
+
+impl WebsocketRoute {
+    /// Whether a request for `path` means this address.
+    pub fn serves(&self, path: &str) -> bool {
+        match self.path.strip_suffix('*') {
+            Some(start) => path.starts_with(start),
+            None => path == &*self.path,
+        }
+    }
 }
 
 /// Everything that an operator decides.
@@ -39,6 +60,8 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Clients without a token may connect.
     pub allow_anonymous_connect: bool,
+    /// WebSocket addresses of other dialects; looked at before Wharf's own addresses, the first that serves counts.
+    pub websocket_routes: Arc<[WebsocketRoute]>,
     /// What channels are like.
     pub namespaces: Namespaces,
     /// RPC method `echo` answers its data.
@@ -176,6 +199,7 @@ impl Settings {
             api_keys: Vec::new(),
             allowed_origins: Vec::new(),
             allow_anonymous_connect: true,
+            websocket_routes: Arc::default(),
             namespaces: Namespaces {
                 without_namespace: ChannelOptions::DEVELOPMENT,
                 ..Namespaces::default()
@@ -185,5 +209,20 @@ impl Settings {
             times: Times::default(),
             node_name: "wharf".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_one_path_or_all_that_begin_so() {
+        let route = |path: &str| WebsocketRoute { path: path.into(), dialect: DialectId::Echo };
+        assert!(route("/echo").serves("/echo"));
+        assert!(!route("/echo").serves("/echo/more"));
+        assert!(route("/echo/*").serves("/echo/more"));
+        assert!(!route("/echo/*").serves("/echo"));
+        assert!(route("*").serves("/"));
     }
 }

@@ -7,6 +7,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -24,7 +25,7 @@ use super::{
     peer::{Peer, Side},
     stream::Stream,
 };
-use crate::settings::{Settings, Times};
+use crate::settings::{Settings, Times, WebsocketRoute};
 
 /// Why hyper gets nothing more.
 pub enum End {
@@ -74,6 +75,7 @@ pub struct Guarded {
     had_request: bool,
     end: Option<End>,
     times: Times,
+    routes: Arc<[WebsocketRoute]>,
     opened_at: Instant,
     wait: Option<Wait>,
     timer: Pin<Box<Sleep>>,
@@ -97,6 +99,7 @@ impl Guarded {
             had_request: false,
             end: None,
             times: settings.times,
+            routes: settings.websocket_routes.clone(),
             opened_at,
             wait: None,
             timer: Box::pin(tokio::time::sleep_until(opened_at)),
@@ -133,7 +136,7 @@ impl Guarded {
             match self.guard.step(&side.buffer) {
                 Ok(Step::Head(head)) => {
                     let length = head.len();
-                    let taken = taken(&head);
+                    let taken = taken(&head, &self.routes);
                     self.had_request = true;
                     self.wait = None;
                     match taken {
@@ -213,8 +216,8 @@ impl Guarded {
 }
 
 /// The request of this head, if it is one that never enters hyper.
-fn taken(head: &Head<'_>) -> Option<Taken> {
-    let kind = Kind::of_path(head.path())?;
+fn taken(head: &Head<'_>, routes: &[WebsocketRoute]) -> Option<Taken> {
+    let kind = Kind::of_path(head.path(), routes)?;
     // Preflights, and methods that are answered with 405, are requests that end.
     if kind.is_websocket() || kind.methods().split(", ").any(|method| method == head.method()) {
         Some(Taken {

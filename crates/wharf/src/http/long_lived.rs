@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, header, request::Parts};
 use wharf_core::session::Heartbeat;
 use wharf_proto::{
     dialect::{
-        DialectId,
+        self, DialectId,
         centrifuge_json::decode::connect_request,
         events::{CURSOR_CHANNELS, Cursor},
     },
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     node::Node,
+    settings::WebsocketRoute,
     transport::Transport,
     worker::{Attachment, Opening},
 };
@@ -35,6 +36,8 @@ pub enum Kind {
     HttpStream,
     UniHttpStream,
     Events,
+    /// A WebSocket of another dialect ([`WebsocketRoute`]).
+    Routed(DialectId),
 }
 
 /// What a stream is to start with, whatever carries it.
@@ -47,7 +50,10 @@ pub struct Prepared {
 }
 
 impl Kind {
-    pub fn of_path(path: &str) -> Option<Self> {
+    pub fn of_path(path: &str, routes: &[WebsocketRoute]) -> Option<Self> {
+        if let Some(route) = routes.iter().find(|route| route.serves(path)) {
+            return Some(Self::Routed(route.dialect));
+        }
         Some(match path {
             "/connection/websocket" => Self::Websocket,
             "/connection/uni_websocket" => Self::UniWebsocket,
@@ -61,13 +67,13 @@ impl Kind {
     }
 
     pub fn is_websocket(self) -> bool {
-        matches!(self, Self::Websocket | Self::UniWebsocket)
+        matches!(self, Self::Websocket | Self::UniWebsocket | Self::Routed(_))
     }
 
     /// The methods that are served, as `Allow` lists them.
     pub fn methods(self) -> &'static str {
         match self {
-            Self::Websocket | Self::UniWebsocket | Self::Events => "GET",
+            Self::Websocket | Self::UniWebsocket | Self::Routed(_) | Self::Events => "GET",
             Self::Sse | Self::UniSse => "GET, POST",
             Self::HttpStream | Self::UniHttpStream => "POST",
         }
@@ -76,13 +82,21 @@ impl Kind {
     /// The name in metrics.
     fn name(self) -> &'static str {
         match self {
-            Self::Websocket => "websocket",
+            Self::Websocket | Self::Routed(_) => "websocket",
             Self::UniWebsocket => "uni_websocket",
             Self::Sse => "sse",
             Self::UniSse => "uni_sse",
             Self::HttpStream => "http_stream",
             Self::UniHttpStream => "uni_http_stream",
             Self::Events => "events",
+        }
+    }
+
+    /// The subprotocols by which a client may name what is spoken here.
+    pub fn subprotocols(self) -> &'static [&'static str] {
+        match self {
+            Self::Websocket | Self::UniWebsocket => &["centrifuge-json"],
+            _ => &[],
         }
     }
 
@@ -94,6 +108,7 @@ impl Kind {
         match self {
             Self::Websocket | Self::Sse | Self::HttpStream => DialectId::CentrifugeJson,
             Self::UniWebsocket | Self::UniSse | Self::UniHttpStream => DialectId::CentrifugeUni,
+            Self::Routed(dialect) => dialect,
             Self::Events if several_channels => DialectId::EventsMany,
             Self::Events => DialectId::EventsOne,
         }
@@ -101,7 +116,7 @@ impl Kind {
 
     fn framing(self, chunked: bool) -> FramingId {
         match (self, chunked) {
-            (Self::Websocket | Self::UniWebsocket, _) => FramingId::Websocket,
+            (Self::Websocket | Self::UniWebsocket | Self::Routed(_), _) => FramingId::Websocket,
             (Self::Sse | Self::UniSse, true) => FramingId::ChunkedSse,
             (Self::Sse | Self::UniSse, false) => FramingId::Sse,
             (Self::HttpStream | Self::UniHttpStream, true) => FramingId::ChunkedLines,
@@ -140,6 +155,7 @@ impl Prepared {
             opening,
             heartbeat: match kind {
                 Kind::Websocket | Kind::Sse | Kind::HttpStream => Heartbeat::Pong,
+                Kind::Routed(_) => Heartbeat::Frame,
                 Kind::UniWebsocket | Kind::UniSse | Kind::UniHttpStream | Kind::Events => Heartbeat::PingOnly,
             },
             one_way: kind.is_one_way() || kind == Kind::Events,
@@ -169,12 +185,17 @@ pub fn prepare_websocket(
 ) -> Result<(Prepared, Option<Heartbeat>), Box<Answer>> {
     let opening = match parameter(head, "cf_connect") {
         Some(text) if kind.is_one_way() => Opening::Message(one_way_message(text.into(), node)?),
+        _ if connects_unasked(kind) => Opening::Connect(Box::default()),
         _ => Opening::Peer,
     };
     // Centrifuge protocol, WebSocket: for tools that answer frames only.
     let frames = parameter(head, "cf_ws_frame_ping_pong").is_some_and(|value| value == "true");
     let prepared = Prepared { kind, opening, several_channels: false, headers: HeaderMap::new() };
     Ok((prepared, frames.then_some(Heartbeat::Frame)))
+}
+
+fn connects_unasked(kind: Kind) -> bool {
+    matches!(kind, Kind::Routed(dialect) if dialect::ALL[dialect as usize].connects_unasked())
 }
 
 fn stream_headers(kind: Kind) -> HeaderMap {

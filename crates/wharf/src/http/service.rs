@@ -95,7 +95,8 @@ async fn answer(request: Request<Incoming>, way: Way, context: &Context) -> Answ
 async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -> Answer {
     let path = head.uri.path();
     // Row 66.
-    let methods = if is_normal_path(path) { methods(path) } else { None };
+    let kind = Kind::of_path(path, &context.node.settings.websocket_routes);
+    let methods = if is_normal_path(path) { methods(path, kind) } else { None };
     let Some(methods) = methods else {
         return answer::error(404, "nothing is at this path; / lists the addresses");
     };
@@ -107,6 +108,9 @@ async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -
         return answer::wrong_method(methods);
     }
     let node = &context.node;
+    if let Some(kind) = kind {
+        return stream(kind, head, body, context).await;
+    }
     match path {
         "/" => page::answer(node),
         "/health" if node.draining.load(Relaxed) => answer::busy("the server is going away"),
@@ -114,26 +118,28 @@ async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -
         "/metrics" => metrics::answer(node),
         poll::PATH => poll::answer(head, body, &way, context).await,
         emulation::PATH => emulation::answer(body, way, context).await,
-        _ => match (Kind::of_path(path), path.strip_prefix("/api")) {
-            (Some(kind), _) => stream(kind, head, body, context).await,
-            (None, Some(method)) => api::answer(head, method.trim_matches('/'), body, context).await,
+        _ => match path.strip_prefix("/api") {
+            Some(method) => api::answer(head, method.trim_matches('/'), body, context).await,
             // `methods` knows no other path.
-            (None, None) => answer::error(404, "nothing is at this path; / lists the addresses"),
+            None => answer::error(404, "nothing is at this path; / lists the addresses"),
         },
     }
 }
 
 /// The methods of an address, with OPTIONS for pages elsewhere; `None` if nothing is there.
-fn methods(path: &str) -> Option<&'static str> {
+fn methods(path: &str, kind: Option<Kind>) -> Option<&'static str> {
+    if let Some(kind) = kind {
+        return Some(match kind.methods() {
+            "GET" => "GET, OPTIONS",
+            "POST" => "POST, OPTIONS",
+            _ => "GET, POST, OPTIONS",
+        });
+    }
     Some(match path {
         "/" | "/health" | "/metrics" => "GET, HEAD, OPTIONS",
         poll::PATH | emulation::PATH => "POST, OPTIONS",
         _ if path == "/api" || path.starts_with("/api/") => "POST, OPTIONS",
-        _ => match Kind::of_path(path)?.methods() {
-            "GET" => "GET, OPTIONS",
-            "POST" => "POST, OPTIONS",
-            _ => "GET, POST, OPTIONS",
-        },
+        _ => return None,
     })
 }
 

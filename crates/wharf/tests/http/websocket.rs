@@ -1,9 +1,15 @@
 //! The handshake over HTTP/1, and what stands before and behind it.
 
-use bytes::BytesMut;
-use wharf_proto::websocket::{Opcode, write_frame};
+use std::sync::Arc;
 
-use crate::rig::{Client, get, start};
+use bytes::BytesMut;
+use wharf::settings::{Settings, WebsocketRoute};
+use wharf_proto::{
+    dialect::DialectId,
+    websocket::{CloseCode, Opcode, write_close, write_frame},
+};
+
+use crate::rig::{Client, Rig, get, settings, start, start_with};
 
 const PATH: &str = "/connection/websocket";
 const KEY: &str = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
@@ -143,4 +149,50 @@ fn a_one_way_websocket_connects_by_its_url() {
     assert!(push.starts_with(r#"{"connect":{"client":"#), "{push}");
     let bad = refused(handshake("/connection/uni_websocket?cf_connect=%7B", ""));
     assert_eq!(bad.status(), 400);
+}
+
+/// A server on which `/echo` speaks another dialect than Wharf's own addresses.
+fn start_with_echo() -> Rig {
+    let route = WebsocketRoute { path: "/echo".into(), dialect: DialectId::Echo };
+    start_with(Settings { websocket_routes: Arc::new([route]), ..settings() })
+}
+
+/// One frame of a client's, of at most 125 bytes; `finished` says whether it ends its message.
+fn frame(opcode: Opcode, finished: bool, payload: &[u8]) -> BytesMut {
+    let mut frame = BytesMut::new();
+    write_frame(&mut frame, opcode, payload, Some([1, 2, 3, 4]));
+    frame[0] = if finished { frame[0] | 0x80 } else { frame[0] & 0x7f };
+    frame
+}
+
+#[test]
+fn a_routed_websocket_speaks_the_dialect_of_its_route() {
+    let rig = start_with_echo();
+    let mut client = rig.connect();
+    client.send(handshake("/echo", ""));
+    assert_eq!(client.head().status(), 101);
+    client.send(masked("no JSON"));
+    assert_eq!(client.exactly(9), b"\x81\x07no JSON");
+    client.send(frame(Opcode::Binary, false, &[0xff]));
+    client.send(frame(Opcode::Ping, true, b"?"));
+    client.send(frame(Opcode::Continuation, true, &[0xfe]));
+    assert_eq!(client.exactly(3), b"\x8a\x01?", "a ping between fragments is answered at once");
+    assert_eq!(client.exactly(4), b"\x82\x02\xff\xfe");
+    let mut close = BytesMut::new();
+    write_close(&mut close, CloseCode::new(1000), "", Some([1, 2, 3, 4]));
+    client.send(close);
+    assert_eq!(client.exactly(4), b"\x88\x02\x03\xe8");
+    assert_eq!(client.rest(), "");
+}
+
+#[test]
+fn a_route_leaves_the_other_addresses_as_they_are() {
+    let rig = start_with_echo();
+    assert_eq!(rig.ask(&get("/health")).status(), 200);
+    assert_eq!(rig.ask(&get("/echo")).status(), 426);
+    assert_eq!(rig.ask(&get("/echo/more")).status(), 404);
+    let mut client = rig.connect();
+    client.send(handshake(PATH, ""));
+    assert_eq!(client.head().status(), 101);
+    connects(&mut client);
 }
