@@ -1,0 +1,304 @@
+//! The simulated machine: two workers, their sockets, and calls of the engine that finish later.
+
+use std::{
+    future::Future,
+    io::{self, ErrorKind, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use wharf::{
+    node::Node,
+    settings::Settings,
+    transport::Transport,
+    worker::{Attachment, Inbox, Opening, ToWorker, Worker, World},
+};
+use wharf_core::{
+    broker::{Engine, Pending, PublishRequest},
+    hub::Directory,
+    memory::{MemoryEngine, MemoryLimits},
+    session::Heartbeat,
+    testing::link::{End, Link, LinkOptions},
+    time::Millis,
+};
+use wharf_proto::{
+    dialect::DialectId,
+    framing::FramingId,
+    message::{Channel, Data},
+    wire::WireId,
+};
+
+/// The server's end of a link, as its worker and the event set see it.
+#[derive(Default)]
+struct Socket {
+    end: Option<End>,
+    key: u64,
+    finished: bool,
+    /// The last look found no room: the next room is an event.
+    was_full: bool,
+}
+
+struct SimulatedTransport(Arc<Mutex<Socket>>);
+
+impl SimulatedTransport {
+    fn on_end<T>(&self, act: impl FnOnce(&mut End) -> io::Result<T>) -> io::Result<T> {
+        let mut socket = self.0.lock().unwrap();
+        act(socket.end.as_mut().ok_or(ErrorKind::NotConnected)?)
+    }
+}
+
+impl Transport for SimulatedTransport {
+    fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.on_end(|end| end.try_read(into))
+    }
+    fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.on_end(|end| end.try_write(slices))
+    }
+    fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
+        None
+    }
+    fn attached(&mut self, entry: u64) {
+        self.0.lock().unwrap().key = entry;
+    }
+    fn finish(&mut self) {
+        let mut socket = self.0.lock().unwrap();
+        socket.finished = true;
+        if let Some(end) = &mut socket.end {
+            end.finish();
+        }
+    }
+    fn close(&mut self) {
+        self.0.lock().unwrap().end = None;
+    }
+    fn name(&self) -> &'static str {
+        "simulated"
+    }
+}
+
+type Call = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Clone, Default)]
+struct SimulatedWorld {
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl World for SimulatedWorld {
+    fn register(&mut self, _: &mut dyn Transport, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+    fn deregister(&mut self, _: &mut dyn Transport) {}
+    fn spawn(&mut self, call: Call) {
+        self.calls.lock().unwrap().push(call);
+    }
+}
+
+struct Thread {
+    worker: Worker,
+    woken: Arc<AtomicBool>,
+    sockets: Vec<Arc<Mutex<Socket>>>,
+}
+
+/// The machine.
+pub struct Machine {
+    pub node: Arc<Node>,
+    pub now: Millis,
+    pub rng: StdRng,
+    pub seed: u64,
+    threads: Vec<Thread>,
+    calls: SimulatedWorld,
+}
+
+/// How much time one step takes, in milliseconds.
+pub const STEP_MS: u64 = 10;
+
+impl Machine {
+    /// Two workers over the memory engine, which `wrap` may change.
+    pub fn new(
+        seed: u64,
+        settings: Settings,
+        wrap: impl FnOnce(Arc<MemoryEngine>) -> Arc<dyn Engine>,
+    ) -> Self {
+        println!("seed {seed}");
+        let limits = &settings.limits;
+        let woken = [0, 1].map(|_| Arc::new(AtomicBool::new(false)));
+        let inboxes = woken.iter().map(|woken| {
+            let woken = Arc::clone(woken);
+            let wake = Box::new(move || woken.store(true, Ordering::SeqCst));
+            Arc::new(Inbox::new(limits.inbox_broadcasts, limits.inbox_requests, wake))
+        });
+        let inboxes = inboxes.collect();
+        let make =
+            |directory: Arc<Directory>| wrap(Arc::new(MemoryEngine::new(directory, MemoryLimits::default())));
+        let node = Node::new(settings, inboxes, [seed as u8; 32], make);
+        let now = Millis(1_000_000);
+        let calls = SimulatedWorld::default();
+        let mut rng = StdRng::seed_from_u64(seed);
+        let threads = woken.into_iter().enumerate().map(|(index, woken)| {
+            let world = Box::new(calls.clone());
+            let worker = Worker::new(Arc::clone(&node), index as u16, world, rng.random(), now);
+            Thread { worker, woken, sockets: Vec::new() }
+        });
+        let threads = threads.collect();
+        Self { node, now, rng, seed, threads, calls }
+    }
+
+    /// Over the memory engine itself.
+    pub fn plain(seed: u64, settings: Settings) -> Self {
+        Self::new(seed, settings, |engine| engine)
+    }
+
+    /// Gives a worker one end of a new link, and the caller the other.
+    pub fn dial(&mut self, worker: usize, options: LinkOptions, shape: Shape) -> (End, Link) {
+        let (ours, theirs, link) = Link::pair(self.rng.random(), options);
+        let socket = Arc::new(Mutex::new(Socket { end: Some(theirs), ..Socket::default() }));
+        let attachment = Attachment {
+            transport: Box::new(SimulatedTransport(Arc::clone(&socket))),
+            wire: WireId::new(shape.dialect, shape.framing),
+            prelude: Bytes::new(),
+            leftover: Bytes::new(),
+            opening: shape.opening,
+            heartbeat: shape.heartbeat,
+            emulated: shape.emulated,
+            one_way: shape.one_way,
+            max_age_ms: None,
+            kind: shape.kind,
+        };
+        self.threads[worker].sockets.push(socket);
+        self.send(worker, ToWorker::Attach(Box::new(attachment)));
+        (ours, link)
+    }
+
+    pub fn send(&self, worker: usize, request: ToWorker) {
+        assert!(self.node.workers[worker].send(request).is_ok(), "the inbox takes requests");
+    }
+
+    pub fn publish(&mut self, channel: &str, data: String) {
+        let channel = Channel::parse(channel).unwrap();
+        let history = self.node.rules.namespaces.options(&channel).unwrap().history;
+        let data = Data::Json(data.into());
+        let request = PublishRequest { data, info: None, tags: None, idempotency_key: None, history };
+        let mut context = wharf_core::broker::Context { now: self.now, rng: &mut self.rng };
+        match self.node.engine.publish(&channel, request, &mut context) {
+            Pending::Ready(published) => drop(published.expect("the memory engine publishes")),
+            Pending::Later(call) => self.calls.clone().spawn(Box::pin(async move {
+                call.await.expect("the slow engine publishes");
+            })),
+        }
+    }
+
+    /// All workers have their turn, if there is a reason for one, and then time passes.
+    pub fn step(&mut self) {
+        for thread in &mut self.threads {
+            thread.take_turn(self.now);
+        }
+        self.poll_calls();
+        self.now = self.now.after_ms(STEP_MS);
+    }
+
+    pub fn steps(&mut self, count: usize) {
+        (0..count).for_each(|_| self.step());
+    }
+
+    pub fn pass_ms(&mut self, ms: u64) {
+        self.steps((ms / STEP_MS) as usize);
+    }
+
+    pub fn connections(&self) -> usize {
+        self.threads.iter().map(|thread| thread.worker.connections()).sum()
+    }
+
+    /// How many descriptors are open.
+    pub fn open_sockets(&self) -> usize {
+        let open = |socket: &&Arc<Mutex<Socket>>| socket.lock().unwrap().end.is_some();
+        self.threads.iter().flat_map(|thread| &thread.sockets).filter(open).count()
+    }
+
+    /// Who is present in the channel.
+    pub fn present(&self, channel: &str) -> usize {
+        match self.node.engine.presence(&Channel::parse(channel).unwrap(), self.now) {
+            Pending::Ready(present) => present.unwrap().len(),
+            Pending::Later(_) => unreachable!("presence is answered at once"),
+        }
+    }
+
+    /// Polls each call that is under way with some luck, in an order of luck.
+    fn poll_calls(&mut self) {
+        let mut calls = std::mem::take(&mut *self.calls.calls.lock().unwrap());
+        let mut context = Context::from_waker(Waker::noop());
+        let mut left = Vec::new();
+        while !calls.is_empty() {
+            let mut call = calls.swap_remove(self.rng.random_range(0..calls.len()));
+            if self.rng.random_bool(0.3) || call.as_mut().poll(&mut context) == Poll::Pending {
+                left.push(call);
+            }
+        }
+        self.calls.calls.lock().unwrap().append(&mut left);
+    }
+}
+
+/// What a connection is, beside its bytes.
+pub struct Shape {
+    pub dialect: DialectId,
+    pub framing: FramingId,
+    pub opening: Opening,
+    pub heartbeat: Heartbeat,
+    pub emulated: bool,
+    pub one_way: bool,
+    pub kind: &'static str,
+}
+
+impl Shape {
+    pub fn websocket() -> Self {
+        Self {
+            dialect: DialectId::CentrifugeJson,
+            framing: FramingId::Websocket,
+            opening: Opening::Peer,
+            heartbeat: Heartbeat::Pong,
+            emulated: false,
+            one_way: false,
+            kind: "websocket",
+        }
+    }
+
+    pub fn lines() -> Self {
+        Self { framing: FramingId::Lines, kind: "tcp", ..Self::websocket() }
+    }
+}
+
+impl Thread {
+    fn take_turn(&mut self, now: Millis) {
+        self.sockets.retain(|socket| socket.lock().unwrap().end.is_some());
+        let mut events = Vec::new();
+        for socket in &self.sockets {
+            let mut socket = socket.lock().unwrap();
+            let (key, was_full) = (socket.key, socket.was_full);
+            if let Some(end) = &socket.end {
+                let (readable, has_room) = (end.readable(), end.writable());
+                if readable || was_full && has_room {
+                    events.push((key, readable, was_full && has_room));
+                }
+                socket.was_full = !has_room;
+            }
+        }
+        let woken = self.woken.swap(false, Ordering::SeqCst);
+        let due = self.worker.next_deadline().is_some_and(|due| due <= now);
+        if events.is_empty() && !woken && !due && !self.worker.has_work() {
+            return;
+        }
+        self.worker.begin(now);
+        for (key, readable, writable) in events {
+            self.worker.handle_ready(key, readable, writable);
+        }
+        self.worker.tick(now);
+        for socket in &self.sockets {
+            let mut socket = socket.lock().unwrap();
+            socket.was_full |= socket.end.as_ref().is_some_and(|end| !end.writable());
+        }
+    }
+}
