@@ -30,8 +30,11 @@ const CUTS: u32 = 6;
 const BYTES: Range<usize> = 150..4_000;
 /// So many bytes hold the head of an event stream and its first block, which tells the client where it begins.
 const HEAD_OF_EVENTS: usize = 800;
-/// The publisher may be so far ahead of the slowest: most of the history of 300 that development mode keeps.
-const AHEAD: u64 = 250;
+/// The publisher may be so far ahead of the slowest, which is less than the history of 300 of development mode: so
+/// that a client is cut off from the stream as often as while it catches up.
+const AHEAD: u64 = 60;
+/// So many connections of one client show that its stream ended and that it came back: commands take a part of them.
+const ENDED_AND_BACK: usize = 4;
 /// How many publications follow the last cut.
 const AFTERWARDS: u64 = 40;
 /// How long all of it may take.
@@ -93,16 +96,24 @@ impl Checker {
 struct Trial {
     server: Server,
     seed: u64,
+    /// How many times each is cut off.
+    cuts: u32,
     subscribers: Vec<Proxy>,
     progress: Arc<Progress>,
     faults: (mpsc::Sender<String>, mpsc::Receiver<String>),
 }
 
 impl Trial {
-    fn new(seed: u64) -> Self {
-        // Dead connections of cuts that the server does not see are found soon.
-        let server = Setup::new().quick_pings().start();
-        Self { server, seed, subscribers: Vec::new(), progress: Arc::default(), faults: mpsc::channel() }
+    /// Dead connections of cuts that the server does not see are found soon.
+    fn new(setup: Setup, seed: u64, cuts: u32) -> Self {
+        Self {
+            server: setup.quick_pings().start(),
+            seed,
+            cuts,
+            subscribers: Vec::new(),
+            progress: Arc::default(),
+            faults: mpsc::channel(),
+        }
     }
 
     /// The address for one more subscriber, and who holds it to the contract.
@@ -118,7 +129,7 @@ impl Trial {
 
     /// Wharf's own client.
     fn wharf(&mut self, name: &'static str, transport: TransportKind) {
-        let (url, mut checker) = self.subscriber(name, CUTS, BYTES);
+        let (url, mut checker) = self.subscriber(name, self.cuts, BYTES);
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let outcome = runtime.expect("a runtime").block_on(listen(&url, transport, &mut checker));
@@ -128,7 +139,7 @@ impl Trial {
 
     /// npm `centrifuge`.
     fn sdk(&mut self, name: &'static str, transport: &str) {
-        let (url, mut checker) = self.subscriber(name, CUTS, BYTES);
+        let (url, mut checker) = self.subscriber(name, self.cuts, BYTES);
         let options = json!({"subscription": {"since": {"offset": 0, "epoch": ""}}});
         let mut client = Javascript::start(transport, &url, CHANNEL, &options);
         thread::spawn(move || {
@@ -152,7 +163,7 @@ impl Trial {
 
     /// npm `eventsource`, which comes back after three seconds each time. It knows its position from the moment on when its stream is open.
     fn event_source(&mut self, name: &'static str) {
-        let (url, mut checker) = self.subscriber(name, CUTS / 2, HEAD_OF_EVENTS..BYTES.end);
+        let (url, mut checker) = self.subscriber(name, self.cuts / 2, HEAD_OF_EVENTS..BYTES.end);
         let mut source = Javascript::run("event_source", &[&format!("{url}/events?channel={CHANNEL}")]);
         source.event("open");
         thread::spawn(move || {
@@ -171,9 +182,10 @@ impl Trial {
         });
     }
 
-    /// Publishes until every cut has been made and everybody has heard what followed.
+    /// Publishes until every subscriber's connections have come to the end that the trial is about, and everybody
+    /// has heard what followed.
     #[track_caller]
-    fn run(&self) {
+    fn run(&self, is_through: impl Fn(&Proxy) -> bool) {
         let deadline = Instant::now() + WITHIN;
         let mut published = 0;
         let mut last = u64::MAX;
@@ -187,12 +199,12 @@ impl Trial {
             if let Ok(fault) = self.faults.1.try_recv() {
                 self.fail(&fault);
             }
-            if last == u64::MAX && self.subscribers.iter().all(|subscriber| subscriber.cuts_left() == 0) {
+            if last == u64::MAX && self.subscribers.iter().all(&is_through) {
                 last = published + AFTERWARDS;
             }
         }
         self.progress.wait_for(last, deadline).unwrap_or_else(|late| self.fail(&late));
-        println!("{} clients, up to {CUTS} cuts each, {last} publications", self.subscribers.len());
+        println!("{} clients, up to {} cuts each, {last} publications", self.subscribers.len(), self.cuts);
     }
 
     fn fail(&self, what: &str) -> ! {
@@ -238,7 +250,7 @@ async fn listen(url: &str, transport: TransportKind, checker: &mut Checker) -> R
 #[test]
 fn clients_that_are_cut_off_on_any_transport_miss_nothing_and_hear_nothing_twice() {
     let seed = std::env::var("WHARF_TEST_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    let mut trial = Trial::new(seed);
+    let mut trial = Trial::new(Setup::new(), seed, CUTS);
     for (name, transport) in [
         ("wharf websocket", TransportKind::Websocket),
         ("wharf tcp", TransportKind::Lines),
@@ -255,5 +267,16 @@ fn clients_that_are_cut_off_on_any_transport_miss_nothing_and_hear_nothing_twice
         trial.sdk(name, transport);
     }
     trial.event_source("event source");
-    trial.run();
+    trial.run(|proxy| proxy.cuts_left() == 0);
+}
+
+#[test]
+fn streams_that_the_server_ends_for_their_age_lose_nothing() {
+    let mut trial = Trial::new(Setup::new().variable("WHARF_TIMES__STREAM_MAX_AGE", "1s"), 0, 0);
+    trial.wharf("wharf http-stream", TransportKind::HttpStream);
+    trial.wharf("wharf sse", TransportKind::Sse);
+    trial.sdk("sdk http_stream", "http_stream");
+    trial.sdk("sdk sse", "sse");
+    trial.event_source("event source");
+    trial.run(|proxy| proxy.connections() >= ENDED_AND_BACK);
 }

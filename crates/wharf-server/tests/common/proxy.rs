@@ -103,6 +103,11 @@ impl Proxy {
         self.shared.silent.store(true, Ordering::SeqCst);
     }
 
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.shared.pairs().len()
+    }
+
     /// How many cuts are still to come.
     pub fn cuts_left(&self) -> u32 {
         self.shared.plan().cuts_left
