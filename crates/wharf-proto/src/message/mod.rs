@@ -84,7 +84,10 @@ impl std::borrow::Borrow<str> for Channel {
 }
 
 /// The identifier of one connection, shown as a UUID. Unique for each connection; not a secret.
+///
+/// Packed to 8 bytes' alignment: the 16 of a `u128` would cost each connection two dozen bytes of nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(C, packed(8))]
 pub struct ClientId(pub u128);
 
 impl ClientId {

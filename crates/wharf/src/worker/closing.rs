@@ -9,7 +9,7 @@ use wharf_proto::{
 
 use super::{
     Worker,
-    connection::{NEVER, Peer, State},
+    connection::{Peer, State},
     request::Selector,
 };
 
@@ -49,8 +49,8 @@ impl Worker {
         }
         framing.end(disconnect, &mut farewell);
         let peer = if framing.carries_disconnect() { Peer::Farewell } else { Peer::End };
-        connection.state = State::Closing { peer, finished: false, deadline };
-        connection.end_at = NEVER;
+        connection.state = State::Closing { peer, finished: false };
+        connection.end_at = deadline;
         let kind = connection.kind;
         tracing::debug!(client = %connection.session.client(), kind, code = disconnect.code, "connection ends");
         self.metrics().closed(kind, disconnect.code);
@@ -78,7 +78,8 @@ impl Worker {
         connection.session.end(&mut self.actions);
         let mut end = BytesMut::new();
         connection.wire.framing().end(&Disconnect::CONNECTION_CLOSED, &mut end);
-        connection.state = State::Closing { peer: Peer::End, finished: false, deadline };
+        connection.state = State::Closing { peer: Peer::End, finished: false };
+        connection.end_at = deadline;
         let kind = connection.kind;
         self.metrics().closed(kind, Disconnect::CONNECTION_CLOSED.code);
         self.perform(index);
@@ -102,8 +103,8 @@ impl Worker {
         let deadline = self.now.after_ms(self.node.settings.times.close_handshake_ms);
         let Some(connection) = self.connections.at(index) else { return };
         match connection.state {
-            State::Closing { finished, deadline, .. } => {
-                connection.state = State::Closing { peer: Peer::Nothing, finished, deadline };
+            State::Closing { finished, .. } => {
+                connection.state = State::Closing { peer: Peer::Nothing, finished };
                 if connection.outbox.is_empty() {
                     self.finish(index);
                 }
@@ -114,7 +115,8 @@ impl Worker {
                 // The peer's own code comes back to it.
                 let disconnect = Disconnect { code: code.unwrap_or(NO_CODE), reason: "".into() };
                 connection.wire.framing().end(&disconnect, &mut answer);
-                connection.state = State::Closing { peer: Peer::Nothing, finished: false, deadline };
+                connection.state = State::Closing { peer: Peer::Nothing, finished: false };
+                connection.end_at = deadline;
                 let kind = connection.kind;
                 self.metrics().closed(kind, code.unwrap_or(NO_CODE));
                 self.perform(index);
@@ -130,7 +132,8 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return };
         if connection.is_open() {
             connection.session.end(&mut self.actions);
-            connection.state = State::Closing { peer: Peer::Nothing, finished: false, deadline };
+            connection.state = State::Closing { peer: Peer::Nothing, finished: false };
+            connection.end_at = deadline;
             let kind = connection.kind;
             self.metrics().closed(kind, Disconnect::CONNECTION_CLOSED.code);
             self.perform(index);
@@ -149,7 +152,7 @@ impl Worker {
     /// socket that is closed with unread bytes resets the connection and takes our last words with it.
     pub(super) fn finish(&mut self, index: u32) {
         let Some(connection) = self.connections.at(index) else { return };
-        let State::Closing { peer, finished, deadline } = connection.state else { return };
+        let State::Closing { peer, finished } = connection.state else { return };
         match peer {
             // RFC 6455 section 7.1.1: the server ends TCP after the peer's close frame, or the deadline.
             Peer::Farewell => return,
@@ -157,7 +160,7 @@ impl Worker {
             Peer::End if finished => return,
             Peer::End => {}
         }
-        connection.state = State::Closing { peer, finished: true, deadline };
+        connection.state = State::Closing { peer, finished: true };
         if let Some(transport) = &mut connection.transport {
             transport.finish();
         }
@@ -171,8 +174,8 @@ impl Worker {
         let stall_ms = self.node.settings.times.write_stall_ms;
         let draining = self.draining;
         let Some(connection) = self.connections.at(index) else { return };
-        if let State::Closing { deadline, .. } = connection.state {
-            if deadline <= now {
+        if !connection.is_open() {
+            if connection.end_at <= now {
                 self.remove(index);
             }
             return;
@@ -248,7 +251,7 @@ impl Worker {
         for index in self.connections.indices() {
             let spread = rand::Rng::next_u32(&mut self.rng);
             let end_at = self.now.after_ms(within_ms * u64::from(spread) / (u64::from(u32::MAX) + 1));
-            if let Some(connection) = self.connections.at(index) {
+            if let Some(connection) = self.connections.at(index).filter(|connection| connection.is_open()) {
                 connection.end_at = connection.end_at.min(end_at);
             }
             self.schedule(index);

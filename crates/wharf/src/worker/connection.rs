@@ -17,7 +17,8 @@ pub struct Connection {
     pub outbox: Outbox,
     /// What only some connections have.
     pub rare: Option<Box<Rare>>,
-    /// A held response ends at this age, and everything at its moment of a drain.
+    /// A held response ends at this age, and everything at its moment of a drain; what is being closed is gone
+    /// by then.
     pub end_at: Millis,
     /// The earliest turn in the timer wheel.
     pub scheduled_at: Millis,
@@ -43,8 +44,6 @@ pub enum State {
         peer: Peer,
         /// Our half has ended.
         finished: bool,
-        /// At the latest.
-        deadline: Millis,
     },
 }
 
@@ -77,7 +76,7 @@ impl Connection {
         let stalled = self.outbox.blocked_since().map_or(NEVER, |since| since.after_ms(write_stall_ms));
         let waiting = self.poll().map_or(NEVER, PollState::deadline);
         match self.state {
-            State::Closing { deadline, .. } => deadline,
+            State::Closing { .. } => self.end_at,
             State::Open => session.min(stalled).min(waiting).min(self.end_at),
         }
     }

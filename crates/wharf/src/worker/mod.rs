@@ -19,6 +19,8 @@
 //! | `drive` | the real event set |
 
 mod attach;
+#[cfg(test)]
+mod budget;
 mod calls;
 mod catch_up;
 mod closing;

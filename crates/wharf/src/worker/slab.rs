@@ -20,6 +20,10 @@ pub fn index_of(key: u64) -> u32 {
 }
 
 impl<T> Slab<T> {
+    /// What one value takes.
+    #[cfg(test)]
+    pub const SLOT_BYTES: usize = size_of::<Slot<T>>();
+
     /// Nothing in it.
     pub fn new() -> Self {
         Self { slots: Vec::new(), free: Vec::new() }

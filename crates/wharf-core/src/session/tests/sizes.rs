@@ -4,7 +4,7 @@ use super::*;
 #[test]
 fn an_idle_session_and_its_subscription_stay_small() {
     println!("Session {}, Subscription {}", size_of::<Session>(), size_of::<Subscription>());
-    assert!(size_of::<Session>() <= 120, "{}", size_of::<Session>());
+    assert!(size_of::<Session>() <= 88, "{}", size_of::<Session>());
     assert!(size_of::<Subscription>() <= 40, "{}", size_of::<Subscription>());
 }
 
