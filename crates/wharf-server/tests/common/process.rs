@@ -21,9 +21,9 @@ impl Server {
         number.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 
-    /// Memory that only this process has, in KiB.
+    /// Memory that is not of a file, in KiB: heap and stacks. (Pages of a binary that was just built count as dirty.)
     pub fn memory_kib(&self) -> u64 {
-        self.proc_number("smaps_rollup", "Private_Dirty")
+        self.proc_number("smaps_rollup", "Anonymous")
     }
 
     /// Open descriptors.
