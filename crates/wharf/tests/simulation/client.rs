@@ -228,6 +228,12 @@ impl Client {
         }
     }
 
+    /// Comes to this worker now.
+    pub fn dial_to(&mut self, machine: &mut Machine, worker: usize) {
+        self.worker = worker;
+        self.dial(machine);
+    }
+
     /// Does what there is to do.
     pub fn step(&mut self, machine: &mut Machine) {
         if self.connection.is_none() && self.returns {

@@ -1,10 +1,12 @@
-use wharf::settings::Settings;
+use std::io;
+
+use wharf::{settings::Settings, transport::Transport};
 use wharf_proto::message::{Command, Request};
 
 use super::{
     client::{CHANNEL, Client, Way},
     recovery::run,
-    world::Machine,
+    world::{Machine, Shape},
 };
 
 /// A number that takes so many bytes.
@@ -134,26 +136,59 @@ fn over_the_budget_of_all_outboxes_the_largest_waiters_end() {
     assert_eq!(clients[0].connects, 1);
 }
 
+/// Subscribes, takes half of what it is given next, and breaks.
+struct BreaksHalfWay {
+    said: &'static [u8],
+    broken: bool,
+}
+
+impl Transport for BreaksHalfWay {
+    fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.said.len();
+        into[..count].copy_from_slice(std::mem::take(&mut self.said));
+        if count == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+    }
+    fn try_write(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.broken {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if offered < 1_000 {
+            return Ok(offered); // Replies.
+        }
+        self.broken = true;
+        Ok(offered - 1)
+    }
+    fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
+        None
+    }
+    fn close(&mut self) {}
+    fn name(&self) -> &'static str {
+        "breaks half way"
+    }
+}
+
 #[test]
-fn bytes_that_a_reset_swallowed_do_not_count_for_ever() {
+fn bytes_that_were_written_before_a_connection_broke_do_not_count_for_ever() {
     let mut settings = settings(64 * 1024);
     settings.limits.outbox_total_bytes = 30 * 1024;
     let mut machine = Machine::plain(9, settings);
-    for _ in 0..40 {
-        let mut clients = vec![Client::new(Way::Lines, 0).with_capacity(3_000)];
-        run(&mut machine, &mut clients, 30);
-        clients[0].stuck = true;
-        clients[0].returns = false;
-        for number in 0..4 {
-            machine.publish(CHANNEL, wide(number, 2_000));
-        }
-        machine.step();
-        clients[0].link().unwrap().reset();
-        run(&mut machine, &mut clients, 5);
+    let said = concat!(r#"{"id":1,"connect":{}}"#, "\n", r#"{"id":2,"subscribe":{"channel":"news"}}"#, "\n");
+    for number in 1..=20 {
+        let transport = BreaksHalfWay { said: said.as_bytes(), broken: false };
+        machine.attach(0, Box::new(transport), Shape::lines());
+        machine.steps(2);
+        assert_eq!(machine.present(CHANNEL), 1);
+        machine.publish(CHANNEL, wide(number, 2_000));
+        machine.steps(2);
+        assert_eq!(machine.connections(), 0, "it broke");
     }
-    let mut clients = vec![Client::new(Way::Lines, 0), Client::new(Way::Lines, 1)];
+    let mut clients = vec![Client::new(Way::Lines, 0), Client::new(Way::Lines, 0)];
+    for client in &mut clients {
+        client.dial_to(&mut machine, 0);
+    }
     run(&mut machine, &mut clients, 50);
-    machine.publish(CHANNEL, wide(1, 100));
+    machine.publish(CHANNEL, wide(21, 2_000));
     run(&mut machine, &mut clients, 50);
     for client in &clients {
         assert_eq!((client.connects, &client.closed_with[..]), (1, &[][..]));

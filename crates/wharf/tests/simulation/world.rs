@@ -157,8 +157,16 @@ impl Machine {
     pub fn dial(&mut self, worker: usize, options: LinkOptions, shape: Shape) -> (End, Link) {
         let (ours, theirs, link) = Link::pair(self.rng.random(), options);
         let socket = Arc::new(Mutex::new(Socket { end: Some(theirs), ..Socket::default() }));
+        let transport = Box::new(SimulatedTransport(Arc::clone(&socket)));
+        self.threads[worker].sockets.push(socket);
+        self.attach(worker, transport, shape);
+        (ours, link)
+    }
+
+    /// Gives a worker a connection that moves its bytes in a way of its own.
+    pub fn attach(&mut self, worker: usize, transport: Box<dyn Transport>, shape: Shape) {
         let attachment = Attachment {
-            transport: Box::new(SimulatedTransport(Arc::clone(&socket))),
+            transport,
             wire: WireId::new(shape.dialect, shape.framing),
             prelude: Bytes::new(),
             leftover: Bytes::new(),
@@ -169,9 +177,7 @@ impl Machine {
             max_age_ms: None,
             kind: shape.kind,
         };
-        self.threads[worker].sockets.push(socket);
         self.send(worker, ToWorker::Attach(Box::new(attachment)));
-        (ours, link)
     }
 
     pub fn send(&self, worker: usize, request: ToWorker) {
