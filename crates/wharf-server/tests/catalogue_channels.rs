@@ -5,7 +5,10 @@ mod common;
 use std::{
     collections::{HashMap, HashSet},
     process::{Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -62,6 +65,7 @@ fn a_client_has_so_many_channels_and_no_more() {
 #[test]
 fn slow_subscribers_of_a_hot_channel_are_isolated() {
     const COUNT: u64 = 1_000;
+    const AHEAD: u64 = 4;
     let server = Setup::new()
         .variable("WHARF_LIMITS__OUTBOX_BYTES", "262144")
         .variable("WHARF_TIMES__WRITE_STALL", "10m")
@@ -85,13 +89,22 @@ fn slow_subscribers_of_a_hot_channel_are_isolated() {
     let mut lines = server.lines();
     lines.connect();
     lines.subscribe("hot");
-    let readers =
-        [thread::spawn(move || hear_all(websocket, COUNT)), thread::spawn(move || hear_all(lines, COUNT))];
+    let ((tell_websocket, websocket_heard), (tell_lines, lines_heard)) = (mpsc::channel(), mpsc::channel());
+    let readers = [
+        thread::spawn(move || hear_all(websocket, COUNT, &tell_websocket)),
+        thread::spawn(move || hear_all(lines, COUNT, &tell_lines)),
+    ];
     let payload = "x".repeat(16 * 1024);
     let mut publisher = server.websocket();
     publisher.connect();
     for number in 1..=COUNT {
         publisher.publish("hot", json!({"n": number, "payload": payload}));
+        // The healthy are never so far behind that they would be slow as well.
+        for heard in [&websocket_heard, &lines_heard] {
+            if number > AHEAD {
+                heard.recv_timeout(PATIENCE).expect("a healthy subscriber hears on");
+            }
+        }
     }
     for reader in readers {
         reader.join().expect("a healthy subscriber hears everything");
@@ -101,9 +114,10 @@ fn slow_subscribers_of_a_hot_channel_are_isolated() {
     eventually("all are given back", PATIENCE, || server.metric("wharf_connections") == 1);
 }
 
-fn hear_all<W: Wire>(mut client: Client<W>, count: u64) {
+fn hear_all<W: Wire>(mut client: Client<W>, count: u64, tell: &mpsc::Sender<()>) {
     for number in 1..=count {
         assert_eq!(client.push()["pub"]["data"]["n"], number, "in order, and none is missing");
+        tell.send(()).expect("the publisher listens");
     }
 }
 

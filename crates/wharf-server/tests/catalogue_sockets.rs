@@ -6,7 +6,7 @@ mod common;
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -142,6 +142,7 @@ fn read_to_end(client: &mut Client<WebSocket>) -> (usize, Option<u16>) {
 #[test]
 fn a_slow_reader_is_closed_at_its_bound_and_others_hear_everything() {
     const COUNT: u64 = 1_500;
+    const AHEAD: u64 = 4;
     let _alone = alone();
     let server = Setup::new()
         .variable("WHARF_LIMITS__OUTBOX_BYTES", "262144")
@@ -154,13 +155,19 @@ fn a_slow_reader_is_closed_at_its_bound_and_others_hear_everything() {
     publisher.connect();
     let before = server.memory_kib();
     let payload = "x".repeat(16 * 1024);
+    let (tell, heard) = mpsc::channel();
     let reader = thread::spawn(move || {
         for number in 1..=COUNT {
             assert_eq!(healthy.push()["pub"]["data"]["n"], number, "in order, and none is missing");
+            tell.send(()).expect("the publisher listens");
         }
     });
     for number in 1..=COUNT {
         publisher.publish("hot", json!({"n": number, "payload": payload}));
+        // The healthy one is never so far behind that it would be slow as well.
+        if number > AHEAD {
+            heard.recv_timeout(PATIENCE).expect("the healthy subscriber hears on");
+        }
     }
     reader.join().expect("the healthy subscriber hears everything");
     // History keeps 300 publications of 16 KiB; the queue of the slow one is beside that.
