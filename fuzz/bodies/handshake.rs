@@ -14,6 +14,7 @@ const REQUEST: ClientRequest<'static> = ClientRequest {
     target: "/chat",
     key: *b"the sample nonce",
     subprotocols: &SUBPROTOCOLS,
+    deflate: None,
     headers: &[],
 };
 
@@ -39,6 +40,7 @@ fn judge_request(data: &[u8]) -> Option<Result<Accepted<'static>, Refusal>> {
     let policy = Policy {
         subprotocols: &SUBPROTOCOLS,
         origin_allowed: &|origin| matches!(origin, None | Some("http://example.com")),
+        deflate: None,
     };
     let fields = request.headers.iter().map(|header| (header.name, header.value));
     let outcome = accept(request.method?, request.version?, fields, &policy);

@@ -7,7 +7,7 @@ use std::mem;
 
 use super::{
     CloseCode, FrameError, FrameHeader, MAX_HEADER_BYTES, Opcode, ReservedBits, Role, Utf8Stream, apply_mask,
-    parse_close,
+    deflate::Inflater, parse_close,
 };
 use crate::wire::{DeframeLimits, MessageKind};
 
@@ -43,7 +43,8 @@ pub enum WebsocketEvent<'a> {
 ///
 /// A message that lies whole in the input is handed out where it lies. Memory is taken only for a message whose
 /// end has not come, only as its bytes come (a declared length takes none), at most twice what came and never
-/// more than the limit; and is given back with the message's end. Between messages a deframer is a few words.
+/// more than the limit; and is given back with the message's end. Between messages a deframer is a few words, and
+/// what an agreement on compression says that it remembers.
 #[derive(Debug)]
 pub struct WebsocketDeframer {
     limits: DeframeLimits,
@@ -52,6 +53,8 @@ pub struct WebsocketDeframer {
     /// A close frame came, or a rule was broken: nothing more is looked at.
     ended: bool,
     partial: Option<Box<Partial>>,
+    /// Reads the messages that RSV1 marks, where compression was agreed on.
+    inflater: Option<Box<Inflater>>,
 }
 
 /// What has come of a message, or of a frame, whose end has not.
@@ -82,13 +85,23 @@ impl WebsocketDeframer {
     /// The reading side of one who plays `role`: a server refuses frames that are not masked, a client those
     /// that are.
     pub fn new(role: Role, limits: DeframeLimits) -> Self {
-        Self { limits, role, reserved: ReservedBits::Forbidden, ended: false, partial: None }
+        Self { limits, role, reserved: ReservedBits::Forbidden, ended: false, partial: None, inflater: None }
     }
 
     /// Lets the peer mark messages by RSV1, as permessage-deflate does once both sides agreed on it (RFC 7692).
     /// The limits then hold for the bytes on the wire; whoever inflates bounds what comes out.
     pub fn allow_rsv1(mut self) -> Self {
         self.reserved = ReservedBits::Rsv1;
+        self
+    }
+
+    /// Reads messages that RSV1 marks by `inflater`, and hands out what was in them, without the mark. The limit
+    /// holds for the message, and with what compression can add to it for the bytes on the wire; text is checked
+    /// when it is inflated, which is when its last fragment came.
+    #[cfg(feature = "deflate")]
+    pub fn with_inflater(mut self, inflater: Inflater) -> Self {
+        self.reserved = ReservedBits::Rsv1;
+        self.inflater = Some(Box::new(inflater));
         self
     }
 
@@ -130,11 +143,15 @@ impl WebsocketDeframer {
     }
 
     /// Memory taken beyond the deframer itself, in bytes: none between messages, and never more than
-    /// [`DeframeLimits::message_bytes`] and [`Self::OVERHEAD_BYTES`].
+    /// [`DeframeLimits::message_bytes`] and [`Self::OVERHEAD_BYTES`]; and where compression was agreed on, what
+    /// its context takes.
     pub fn memory_bytes(&self) -> usize {
-        self.partial.as_ref().map_or(0, |partial| {
+        let partial = self.partial.as_ref().map_or(0, |partial| {
             size_of::<Partial>() + partial.message.capacity() + partial.control.capacity()
-        })
+        });
+        let inflater =
+            self.inflater.as_ref().map_or(0, |inflater| size_of::<Inflater>() + inflater.memory_bytes());
+        partial + inflater
     }
 
     /// The most memory that a partial message takes beside its payload: what is known about it, and a control
@@ -173,7 +190,7 @@ impl WebsocketDeframer {
                 if opening.is_checked_text() {
                     simdutf8::basic::from_utf8(payload).map_err(|_| FrameError::InvalidUtf8)?;
                 }
-                sink(opening.event(payload));
+                self.deliver_message(opening, payload, sink)?;
             }
             None => self.deliver_control(header.opcode, payload, sink)?,
         }
@@ -217,14 +234,17 @@ impl WebsocketDeframer {
         if header.opcode.is_control() {
             return Ok(message.is_some());
         }
-        let (so_far, fragments) = match (message, header.opcode) {
+        let (so_far, fragments, rsv1) = match (message, header.opcode) {
             // RFC 6455 section 5.4: the first frame has an opcode, those that follow are continuations.
             (None, Opcode::Continuation) => return Err(FrameError::StrayContinuation),
-            (None, _) => (0, 0),
-            (Some(message), Opcode::Continuation) => (message.message.len() as u64, message.fragments),
+            (None, _) => (0, 0, header.rsv1),
+            (Some(message), Opcode::Continuation) => {
+                let marked = message.opening.is_some_and(|opening| opening.rsv1);
+                (message.message.len() as u64, message.fragments, marked)
+            }
             (Some(_), _) => return Err(FrameError::Interleaved),
         };
-        if so_far.saturating_add(header.payload_len) > self.limits.message_bytes as u64 {
+        if so_far.saturating_add(header.payload_len) > self.payload_limit(rsv1) {
             return Err(FrameError::MessageTooLong { limit: self.limits.message_bytes });
         }
         if fragments >= self.limits.fragments.max(1) {
@@ -241,6 +261,9 @@ impl WebsocketDeframer {
         input: &mut [u8],
         sink: &mut dyn FnMut(WebsocketEvent<'_>),
     ) -> Result<usize, FrameError> {
+        let marked =
+            self.partial.as_ref().and_then(|partial| partial.opening).is_some_and(|opening| opening.rsv1);
+        let payload_limit = usize::try_from(self.payload_limit(marked)).unwrap_or(usize::MAX);
         let Some(partial) = &mut self.partial else { return Ok(input.len()) }; // It holds the frame.
         let missing = header.payload_len - received;
         let taken = usize::try_from(missing).map_or(input.len(), |missing| missing.min(input.len()));
@@ -257,7 +280,7 @@ impl WebsocketDeframer {
             // The last frame's end is the message's: no more will be needed. It is within the limit already.
             let most = match header.fin {
                 true => partial.message.len().saturating_add(missing as usize),
-                false => self.limits.message_bytes,
+                false => payload_limit,
             };
             grow(&mut partial.message, piece, most);
         }
@@ -286,11 +309,37 @@ impl WebsocketDeframer {
                 if opening.is_checked_text() {
                     partial.utf8.finish().map_err(|_| FrameError::InvalidUtf8)?;
                 }
-                sink(opening.event(&partial.message));
+                self.deliver_message(opening, &partial.message, sink)?;
             }
             _ => self.partial = Some(partial),
         }
         Ok(())
+    }
+
+    /// Hands out a whole message, inflated if it is marked and compression was agreed on.
+    fn deliver_message(
+        &mut self,
+        opening: Opening,
+        payload: &[u8],
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<(), FrameError> {
+        let Some(inflater) = self.inflater.as_mut().filter(|_| opening.rsv1) else {
+            sink(opening.event(payload));
+            return Ok(());
+        };
+        let mut message = Vec::new();
+        inflater.inflate(payload, opening.kind, self.limits.message_bytes, &mut message)?;
+        sink(Opening { rsv1: false, ..opening }.event(&message));
+        Ok(())
+    }
+
+    /// The most bytes that a message may take on the wire.
+    fn payload_limit(&self, rsv1: bool) -> u64 {
+        let DeframeLimits { message_bytes, fragments } = self.limits;
+        match &self.inflater {
+            Some(inflater) if rsv1 => inflater.longest_payload(message_bytes, fragments),
+            _ => message_bytes as u64,
+        }
     }
 
     fn deliver_control(
@@ -315,6 +364,7 @@ impl WebsocketDeframer {
     fn end(&mut self) {
         self.ended = true;
         self.partial = None;
+        self.inflater = None;
     }
 }
 

@@ -49,6 +49,9 @@ pub enum FrameError {
         /// [`DeframeLimits::fragments`](crate::wire::DeframeLimits::fragments).
         limit: u32,
     },
+    /// RFC 7692 section 7.2.2: a compressed message is DEFLATE data that refers to nothing before its window.
+    #[error("a compressed message must be whole DEFLATE data")]
+    InvalidDeflate,
     /// RFC 6455 section 8.1: a text message is valid UTF-8.
     #[error("a text message must be valid UTF-8")]
     InvalidUtf8,
@@ -67,10 +70,11 @@ impl FrameError {
     /// The close code that says it (RFC 6455 section 7.4.1).
     ///
     /// Too many fragments is 1009 like too many bytes, and not 1008: the section keeps 1008 for what no other
-    /// code suits, and the mend is the same for both, to send a smaller message.
+    /// code suits, and the mend is the same for both, to send a smaller message. What cannot be inflated is 1007:
+    /// data that is not of the type that the message claims.
     pub fn close_code(self) -> u16 {
         match self {
-            Self::InvalidUtf8 | Self::CloseReasonUtf8 => 1007,
+            Self::InvalidDeflate | Self::InvalidUtf8 | Self::CloseReasonUtf8 => 1007,
             Self::MessageTooLong { .. } | Self::TooManyFragments { .. } => 1009,
             _ => 1002,
         }
@@ -97,6 +101,7 @@ mod tests {
             FrameError::LengthTopBit,
             FrameError::MessageTooLong { limit: usize::MAX },
             FrameError::TooManyFragments { limit: u32::MAX },
+            FrameError::InvalidDeflate,
             FrameError::InvalidUtf8,
             FrameError::CloseTruncated,
             FrameError::CloseCode(u16::MAX),

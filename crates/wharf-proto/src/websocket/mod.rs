@@ -16,8 +16,10 @@
 //! by [`DeframeLimits`](crate::wire::DeframeLimits) and taken as bytes come, never by a length that was only
 //! declared; a connection that waits holds a deframer of at most 48 bytes.
 //!
-//! Left out: the reaction to a ping or close (the driver knows whether it may still write), fragmenting what is
-//! written (a message is whole in memory by then), and compression, for which RSV1 can be allowed.
+//! Messages may be compressed (RFC 7692), where both sides agree on it: see [`deflate`]. Off unless asked for.
+//!
+//! Left out: the reaction to a ping or close (the driver knows whether it may still write), and fragmenting what
+//! is written (a message is whole in memory by then).
 //!
 //! # Example
 //!
@@ -69,6 +71,7 @@
 //! ```
 
 mod close;
+pub mod deflate;
 mod deframer;
 mod error;
 mod frame;

@@ -111,8 +111,11 @@ fn chunk(data: &[u8]) -> Bytes {
 fn upgrade(taken: &Taken, context: &Context) -> Result<Start, Box<Answer>> {
     let access = &context.node.access;
     let origin_allowed = |origin: Option<&str>| access.allows_origin(origin.map(str::as_bytes));
-    let policy =
-        handshake::Policy { subprotocols: taken.kind.subprotocols(), origin_allowed: &origin_allowed };
+    let policy = handshake::Policy {
+        subprotocols: taken.kind.subprotocols(),
+        origin_allowed: &origin_allowed,
+        deflate: None,
+    };
     let headers = taken.head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let accepted = handshake::accept(taken.head.method.as_str(), taken.minor_version, headers, &policy)
         .map_err(|refusal| Box::new(refused(refusal)))?;

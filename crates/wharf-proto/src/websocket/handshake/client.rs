@@ -4,10 +4,13 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::BytesMut;
 use memchr::memmem;
 
-use super::{AcceptKey, Single, VERSION, lists, token, trim};
+use super::{AcceptKey, Single, VERSION, lists, token};
+use crate::websocket::deflate::{DeflateOffer, Parameters};
 
 /// The longest head of an answer, in bytes. LIMITS.md: `answer_head_bytes`.
 pub const MAX_ANSWER_HEAD_BYTES: usize = 16_384;
+
+const EXTENSIONS: &str = "sec-websocket-extensions";
 
 /// The most headers of an answer. LIMITS.md: `answer_headers`.
 pub const MAX_ANSWER_HEADERS: usize = 64;
@@ -23,6 +26,8 @@ pub struct ClientRequest<'a> {
     pub key: [u8; 16],
     /// The subprotocols that the client speaks, the best first.
     pub subprotocols: &'a [&'a str],
+    /// Offers to compress messages (RFC 7692).
+    pub deflate: Option<DeflateOffer>,
     /// Further headers, such as `Origin` and `Authorization`.
     pub headers: &'a [(&'a str, &'a str)],
 }
@@ -54,6 +59,8 @@ pub struct Answer<'a> {
     pub head_bytes: usize,
     /// The subprotocol that the server chose of those offered, if any.
     pub subprotocol: Option<&'a str>,
+    /// What the server agreed on of compression, if it was offered and the server takes it.
+    pub deflate: Option<Parameters>,
 }
 
 /// An answer that does not open a WebSocket. Close the connection.
@@ -79,8 +86,8 @@ pub enum AnswerError {
     /// Item 4.
     #[error("the header Sec-WebSocket-Accept does not answer this request; a cache may have")]
     AcceptKey,
-    /// Item 5.
-    #[error("the server chose an extension, and none was offered")]
+    /// Item 5, and RFC 7692 section 5: parameters that do not answer the offer's.
+    #[error("the server chose an extension, or parameters of it, that were not offered")]
     Extension,
     /// Item 6.
     #[error("the server chose a subprotocol that was not offered")]
@@ -99,6 +106,9 @@ impl<'a> ClientRequest<'a> {
         put(out, &[VERSION.as_bytes(), b"\r\nSec-WebSocket-Key: ", &key, b"\r\n"]);
         if !self.subprotocols.is_empty() {
             put(out, &[b"Sec-WebSocket-Protocol: ", self.subprotocols.join(", ").as_bytes(), b"\r\n"]);
+        }
+        if let Some(offer) = &self.deflate {
+            put(out, &[b"Sec-WebSocket-Extensions: ", offer.value().as_str().as_bytes(), b"\r\n"]);
         }
         for (name, value) in self.headers {
             put(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
@@ -151,14 +161,17 @@ impl<'a> ClientRequest<'a> {
             (_, Some(101)) | (_, None) => return Err(AnswerError::Malformed),
             (_, Some(status)) => return Err(AnswerError::Status(status)),
         }
-        let subprotocol = self.check_headers(answer.headers)?;
-        Ok(Some(Answer { head_bytes, subprotocol }))
+        let (subprotocol, deflate) = self.check_headers(answer.headers)?;
+        Ok(Some(Answer { head_bytes, subprotocol, deflate }))
     }
 
-    /// RFC 6455 section 4.1, what the client checks of the answer, items 2 to 6. Returns the subprotocol.
-    fn check_headers(&self, headers: &[httparse::Header<'_>]) -> Result<Option<&'a str>, AnswerError> {
+    /// RFC 6455 section 4.1, what the client checks of the answer, items 2 to 6. Returns what the server chose.
+    fn check_headers(
+        &self,
+        headers: &[httparse::Header<'_>],
+    ) -> Result<(Option<&'a str>, Option<Parameters>), AnswerError> {
         let (mut upgrade, mut accept, mut subprotocol) = (Single::Absent, Single::Absent, Single::Absent);
-        let (mut connection, mut extension) = (false, false);
+        let mut connection = false;
         for header in headers {
             let is = |name: &str| header.name.eq_ignore_ascii_case(name);
             if is("upgrade") {
@@ -169,8 +182,6 @@ impl<'a> ClientRequest<'a> {
                 accept.add(header.value);
             } else if is("sec-websocket-protocol") {
                 subprotocol.add(header.value);
-            } else if is("sec-websocket-extensions") {
-                extension |= !trim(header.value).is_empty();
             }
         }
         if !matches!(upgrade, Single::Once(value) if value.eq_ignore_ascii_case(b"websocket")) {
@@ -182,17 +193,19 @@ impl<'a> ClientRequest<'a> {
         if !accept.is(AcceptKey::of(BASE64_STANDARD.encode(self.key).as_bytes()).as_str()) {
             return Err(AnswerError::AcceptKey);
         }
-        if extension {
-            return Err(AnswerError::Extension);
-        }
-        match subprotocol {
-            Single::Absent => Ok(None),
+        let extensions = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(EXTENSIONS));
+        let extensions = extensions.map(|header| header.value);
+        let deflate = DeflateOffer::check_values(self.deflate.as_ref(), extensions)
+            .map_err(|_| AnswerError::Extension)?;
+        let subprotocol = match subprotocol {
+            Single::Absent => None,
             Single::Once(chosen) => {
                 let offered = self.subprotocols.iter().copied().find(|name| name.as_bytes() == chosen);
-                offered.map(Some).ok_or(AnswerError::Subprotocol)
+                Some(offered.ok_or(AnswerError::Subprotocol)?)
             }
-            Single::Repeated => Err(AnswerError::Subprotocol),
-        }
+            Single::Repeated => return Err(AnswerError::Subprotocol),
+        };
+        Ok((subprotocol, deflate))
     }
 }
 

@@ -60,9 +60,13 @@ fn lists(value: &[u8], token: &str) -> bool {
 }
 
 /// A token (RFC 9110 section 5.6.2), as text: what names of headers and subprotocols are made of.
-fn token(bytes: &[u8]) -> Option<&str> {
-    let is_token_byte = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+pub(super) fn token(bytes: &[u8]) -> Option<&str> {
     (!bytes.is_empty() && bytes.iter().all(is_token_byte)).then(|| std::str::from_utf8(bytes).ok())?
+}
+
+/// A byte of a token (RFC 9110 section 5.6.2).
+pub(super) fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 /// The value of a header that may stand in a request or answer once.

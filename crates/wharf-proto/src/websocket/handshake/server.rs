@@ -10,6 +10,7 @@ use base64::{
 use bytes::BytesMut;
 
 use super::{AcceptKey, Single, VERSION, elements, lists, token};
+use crate::websocket::deflate::{Agreement, DeflatePolicy, ExtensionsValue, Negotiation};
 
 /// A key is a nonce that nobody reads: what its unused last bits hold is of no matter.
 const KEY_BASE64: GeneralPurpose =
@@ -24,20 +25,27 @@ pub struct Policy<'p> {
     /// from a page (RFC 6455 section 10.2). Is not asked about an origin that is repeated or not text: that is
     /// refused.
     pub origin_allowed: &'p dyn Fn(Option<&str>) -> bool,
+    /// Whether and how messages are compressed; `None` declines what the client offers.
+    pub deflate: Option<DeflatePolicy<'p>>,
 }
 
 impl fmt::Debug for Policy<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Policy").field("subprotocols", &self.subprotocols).finish_non_exhaustive()
+        formatter
+            .debug_struct("Policy")
+            .field("subprotocols", &self.subprotocols)
+            .field("deflate", &self.deflate)
+            .finish_non_exhaustive()
     }
 }
 
 /// A request that becomes a WebSocket. Answer it with status 101, by [`write_response`](Self::write_response) or
 /// with [`headers`](Self::headers).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Accepted<'p> {
     accept_key: AcceptKey,
     subprotocol: Option<&'p str>,
+    deflate: Option<(Agreement, ExtensionsValue)>,
 }
 
 impl<'p> Accepted<'p> {
@@ -51,6 +59,16 @@ impl<'p> Accepted<'p> {
         self.subprotocol
     }
 
+    /// What was agreed on of compression (RFC 7692), if anything.
+    pub fn deflate(&self) -> Option<&Agreement> {
+        self.deflate.as_ref().map(|(agreement, _)| agreement)
+    }
+
+    /// The agreement on compression, to read and write by. It holds the memory that was set aside.
+    pub fn into_deflate(self) -> Option<Agreement> {
+        self.deflate.map(|(agreement, _)| agreement)
+    }
+
     /// The headers of the answer.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fixed = [
@@ -58,7 +76,9 @@ impl<'p> Accepted<'p> {
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Accept", self.accept_key()),
         ];
-        fixed.into_iter().chain(self.subprotocol.map(|chosen| ("Sec-WebSocket-Protocol", chosen)))
+        let subprotocol = self.subprotocol.map(|chosen| ("Sec-WebSocket-Protocol", chosen));
+        let extensions = self.deflate.as_ref().map(|(_, value)| ("Sec-WebSocket-Extensions", value.as_str()));
+        fixed.into_iter().chain(subprotocol).chain(extensions)
     }
 
     /// Appends the whole head of the answer. The next byte belongs to the first frame.
@@ -114,6 +134,10 @@ pub enum Refusal {
     /// RFC 6455 section 11.3.4: a subprotocol's name is a token.
     #[error("the header Sec-WebSocket-Protocol must be a comma-separated list of ASCII tokens")]
     Subprotocol,
+    /// RFC 6455 section 9.1: whoever receives a list of extensions that is none fails the connection. Looked at
+    /// only with [`Policy::deflate`].
+    #[error("the header Sec-WebSocket-Extensions must be a list such as: permessage-deflate; name=value")]
+    Extensions,
 }
 
 impl Refusal {
@@ -122,7 +146,8 @@ impl Refusal {
         match self {
             Self::Method => 405,
             Self::HttpVersion | Self::NoUpgrade | Self::NoConnectionUpgrade | Self::Version => 426,
-            Self::Host | Self::KeyMissing | Self::KeyRepeated | Self::KeyInvalid | Self::Subprotocol => 400,
+            Self::Host | Self::KeyMissing | Self::KeyRepeated | Self::KeyInvalid => 400,
+            Self::Subprotocol | Self::Extensions => 400,
             Self::Origin => 403,
         }
     }
@@ -145,8 +170,8 @@ impl Refusal {
 /// them. Takes time linear in the headers' length.
 ///
 /// Does not look at the target, nor at what `Host` says: these are the caller's, who knows what is served where.
-/// Extensions that the client offers are not taken up. Bytes that came after the head are frames only if the
-/// request is accepted.
+/// Of the extensions that the client offers, permessage-deflate is taken up if the policy has it. Bytes that came
+/// after the head are frames only if the request is accepted.
 pub fn accept<'h, 'p>(
     method: &str,
     minor_version: u8,
@@ -159,7 +184,7 @@ pub fn accept<'h, 'p>(
     if minor_version == 0 {
         return Err(Refusal::HttpVersion);
     }
-    let fields = Fields::gather(headers, policy.subprotocols);
+    let fields = Fields::gather(headers, policy);
     if !fields.upgrade {
         return Err(Refusal::NoUpgrade);
     }
@@ -179,7 +204,9 @@ pub fn accept<'h, 'p>(
     if !fields.subprotocols_valid {
         return Err(Refusal::Subprotocol);
     }
-    Ok(Accepted { accept_key, subprotocol: fields.subprotocol })
+    // Last, so that memory is set aside for nobody who is refused.
+    let deflate = fields.extensions.finish().map_err(|_| Refusal::Extensions)?;
+    Ok(Accepted { accept_key, subprotocol: fields.subprotocol, deflate })
 }
 
 fn accept_key(key: Single<'_>) -> Result<AcceptKey, Refusal> {
@@ -216,10 +243,11 @@ struct Fields<'h, 'p> {
     origin: Single<'h>,
     subprotocol: Option<&'p str>,
     subprotocols_valid: bool,
+    extensions: Negotiation<'p>,
 }
 
 impl<'h, 'p> Fields<'h, 'p> {
-    fn gather(headers: impl IntoIterator<Item = (&'h str, &'h [u8])>, supported: &[&'p str]) -> Self {
+    fn gather(headers: impl IntoIterator<Item = (&'h str, &'h [u8])>, policy: &Policy<'p>) -> Self {
         let mut fields = Self {
             upgrade: false,
             connection: false,
@@ -229,6 +257,7 @@ impl<'h, 'p> Fields<'h, 'p> {
             origin: Single::Absent,
             subprotocol: None,
             subprotocols_valid: true,
+            extensions: Negotiation::new(policy.deflate),
         };
         for (name, value) in headers {
             let is = |header: &str| name.eq_ignore_ascii_case(header);
@@ -245,7 +274,9 @@ impl<'h, 'p> Fields<'h, 'p> {
             } else if is("origin") {
                 fields.origin.add(value);
             } else if is("sec-websocket-protocol") {
-                fields.offer(value, supported);
+                fields.offer(value, policy.subprotocols);
+            } else if is("sec-websocket-extensions") {
+                fields.extensions.add(value);
             }
         }
         fields

@@ -93,7 +93,7 @@ impl Shared {
     /// One key serves all requests: nobody stands between a bench and what it measures.
     fn request(&self) -> ClientRequest<'_> {
         let (host, target) = (self.host.as_str(), self.target.as_str());
-        ClientRequest { host, target, key: self.key, subprotocols: &[], headers: &[] }
+        ClientRequest { host, target, key: self.key, subprotocols: &[], deflate: None, headers: &[] }
     }
 }
 

@@ -249,7 +249,7 @@ fn upgrade(head: &[u8], out: &mut BytesMut) -> anyhow::Result<()> {
     let head = std::str::from_utf8(head).context("a request is not text")?;
     let headers = head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
     let headers = headers.map(|(name, value)| (name, value.as_bytes()));
-    let policy = Policy { subprotocols: &[], origin_allowed: &|_| true };
+    let policy = Policy { subprotocols: &[], origin_allowed: &|_| true, deflate: None };
     match accept("GET", 1, headers, &policy) {
         Ok(accepted) => accepted.write_response(out),
         Err(refusal) => bail!("the floor speaks to the bench only: {refusal}"),

@@ -33,8 +33,14 @@ impl WebsocketLink {
     pub async fn open(endpoint: &Endpoint, target: Option<&str>) -> Result<Self, LinkError> {
         let mut stream = dial(endpoint).await?;
         let (host, target) = (endpoint.host(), target.unwrap_or(TARGET));
-        let request =
-            ClientRequest { host: &host, target, key: rand::random(), subprotocols: &[], headers: &[] };
+        let request = ClientRequest {
+            host: &host,
+            target,
+            key: rand::random(),
+            subprotocols: &[],
+            deflate: None,
+            headers: &[],
+        };
         let mut output = BytesMut::new();
         request.write(&mut output).map_err(|error| LinkError::Handshake(error.to_string()))?;
         within(stream.write_all(&output)).await.map_err(|error| LinkError::cut(&error))?;

@@ -7,6 +7,7 @@ const REQUEST: ClientRequest<'static> = ClientRequest {
     target: "/chat?room=1",
     key: *b"the sample nonce",
     subprotocols: &["chat", "superchat"],
+    deflate: None,
     headers: &[("Origin", "http://example.com")],
 };
 
@@ -63,6 +64,7 @@ fn opens_what_the_servers_half_accepts() {
     let policy = Policy {
         subprotocols: &["superchat"],
         origin_allowed: &|origin| origin == Some("http://example.com"),
+        deflate: None,
     };
     let accepted = accept(parsed.method.unwrap(), parsed.version.unwrap(), fields, &policy).unwrap();
     let mut response = BytesMut::new();
@@ -70,7 +72,7 @@ fn opens_what_the_servers_half_accepts() {
     let head_bytes = response.len();
     response.extend_from_slice(b"\x81\x02hi");
     let found = REQUEST.check(&response);
-    assert_eq!(found, Ok(Some(Answer { head_bytes, subprotocol: Some("superchat") })));
+    assert_eq!(found, Ok(Some(Answer { head_bytes, subprotocol: Some("superchat"), deflate: None })));
 }
 
 #[test]

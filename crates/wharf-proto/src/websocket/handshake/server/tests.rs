@@ -40,7 +40,8 @@ impl Asked {
     }
 }
 
-const ANY: Policy<'static> = Policy { subprotocols: &["one", "two"], origin_allowed: &|_| true };
+const ANY: Policy<'static> =
+    Policy { subprotocols: &["one", "two"], origin_allowed: &|_| true, deflate: None };
 
 fn chosen(offers: &[&[u8]]) -> Result<Option<&'static str>, Refusal> {
     let asked = Asked::rightly().with("Sec-WebSocket-Protocol", offers);
@@ -115,7 +116,8 @@ fn refuses_an_origin_that_the_policy_refuses_with_403() {
     let judge = |values: &[&[u8]]| {
         let asked = Asked::rightly().with("Origin", values);
         let headers = asked.headers.iter().map(|(name, value)| (*name, &value[..]));
-        accept("GET", 1, headers, &Policy { subprotocols: &[], origin_allowed: &allowed }).err()
+        accept("GET", 1, headers, &Policy { subprotocols: &[], origin_allowed: &allowed, deflate: None })
+            .err()
     };
     assert_eq!(judge(&[]), None);
     assert_eq!(judge(&[b"https://wharf.example"]), None);
@@ -142,7 +144,8 @@ fn asks_the_policy_for_the_origin_as_it_was_sent() {
     };
     let asked = Asked::rightly().with("Origin", &[b" https://Wharf.example:8000 "]);
     let headers = asked.headers.iter().map(|(name, value)| (*name, &value[..]));
-    accept("GET", 1, headers, &Policy { subprotocols: &[], origin_allowed: &allowed }).unwrap();
+    accept("GET", 1, headers, &Policy { subprotocols: &[], origin_allowed: &allowed, deflate: None })
+        .unwrap();
     assert_eq!(asked_for.into_inner(), [Some("https://Wharf.example:8000".to_owned())]);
 }
 
