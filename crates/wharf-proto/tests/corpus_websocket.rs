@@ -12,6 +12,9 @@ use wharf_proto::websocket::{
 mod frames;
 #[path = "../../../fuzz/bodies/handshake.rs"]
 mod handshake;
+#[cfg(feature = "deflate")]
+#[path = "../../../fuzz/bodies/inflate.rs"]
+mod inflate;
 
 /// Every stored input of a target, by name.
 fn corpus(target: &str) -> BTreeMap<String, Vec<u8>> {
@@ -130,4 +133,40 @@ fn stored_answers_open_a_websocket_or_fail_for_what_they_are_stored_for() {
     replay("handshake", expected, |input| {
         handshake::run(input).answer.map(|answer| answer.and_then(|answer| answer.subprotocol))
     });
+}
+
+// Rows 35 and 36, and what must be read besides.
+#[cfg(feature = "deflate")]
+#[test]
+fn stored_compressed_messages_come_to_what_they_are_stored_for() {
+    let hello = || Ok(b"Hello".to_vec());
+    let corrupt = || Err(FrameError::InvalidDeflate);
+    let push = |at| {
+        let text = format!(
+            "{{\"push\":{{\"channel\":\"news\",\"pub\":{{\"data\":{{\"text\":\"ahoy {at}\"}},\"offset\":{at}}}}}}}"
+        );
+        Ok(text.into_bytes())
+    };
+    let expected = [
+        ("at_the_limit", vec![Ok(b"0123456789abcdef".to_vec())]),
+        ("conversation_by_c_zlib", (0..6).map(push).collect()),
+        ("conversation_in_the_least_window", (0..6).map(push).collect()),
+        ("final_block_without_the_empty_one", vec![hello(), hello()]),
+        ("many_streams_in_one_message", vec![Ok(Vec::new())]),
+        ("rfc_7_2_3_1_hello", vec![hello()]),
+        ("rfc_7_2_3_2_shared_window", vec![hello(), hello(), hello()]),
+        ("rfc_7_2_3_3_stored", vec![hello()]),
+        ("rfc_7_2_3_4_final_block", vec![hello(), hello(), hello()]),
+        ("rfc_7_2_3_5_two_blocks", vec![hello()]),
+        ("rfc_7_2_3_6_nothing", vec![Ok(Vec::new())]),
+        ("row23_not_utf8", vec![Err(FrameError::InvalidUtf8)]),
+        ("row35_bomb", vec![Err(FrameError::MessageTooLong { limit: 4_080 })]),
+        ("row35_one_over_the_limit", vec![Err(FrameError::MessageTooLong { limit: 16 })]),
+        ("row36_cut_off", vec![corrupt()]),
+        ("row36_empty_payload", vec![corrupt()]),
+        ("row36_refers_beyond_a_final_block", vec![hello(), hello(), hello(), corrupt()]),
+        ("row36_refers_to_what_was_not", vec![corrupt()]),
+        ("row36_reserved_block", vec![corrupt()]),
+    ];
+    replay("inflate", expected, inflate::run);
 }
