@@ -61,7 +61,8 @@ fn install_javascript(root: &Path, deadline: Instant) -> Result<Outcome> {
     })
 }
 
-fn install_python(root: &Path, deadline: Instant) -> Result<Outcome> {
+/// Installs the Python packages alone.
+pub fn install_python(root: &Path, deadline: Instant) -> Result<Outcome> {
     let (from, to) = (root.join("judges/python"), python(root));
     installed_once(&from, &to, &["requirements.txt"], || {
         let mut make = command(root, "python3", "-m venv --clear");

@@ -3,12 +3,14 @@
 //! ```text
 //! cargo xtask test                        install what the tests need, run everything, sum it up
 //! cargo xtask tidy                        what the architecture forbids and a compiler cannot see
+//! cargo xtask autobahn                    the Autobahn cases against the example websocket_echo
 //! cargo xtask fuzz [TARGET] [SECONDS]     fuzz one target or all, long by default
 //! cargo xtask dist                        a release build, and a check of its size
 //! cargo xtask lean                        how long a release build takes from nothing
 //! ```
 #![forbid(unsafe_code)]
 
+mod autobahn;
 mod count;
 mod dist;
 mod fuzz;
@@ -26,7 +28,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask test | tidy | fuzz [TARGET] [SECONDS] | dist | lean";
+const USAGE: &str = "usage: cargo xtask test | tidy | autobahn | fuzz [TARGET] [SECONDS] | dist | lean";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -47,6 +49,7 @@ fn run(words: &[&str]) -> Result<bool> {
     match words {
         ["test"] => test::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["autobahn"] => autobahn::run(&root),
         ["fuzz", rest @ ..] => fuzz::run_long(&root, rest),
         ["dist"] => dist::run(&root),
         ["lean"] => dist::run_lean(&root),

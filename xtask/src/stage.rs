@@ -33,11 +33,17 @@ pub const LINT: Stage = Stage { name: "lint", budget_s: 300 };
 pub const UNIT: Stage = Stage { name: "unit", budget_s: 480 };
 pub const RELEASE: Stage = Stage { name: "release", budget_s: 300 };
 pub const CLIENTS: Stage = Stage { name: "clients", budget_s: 420 };
+pub const AUTOBAHN: Stage = Stage { name: "autobahn", budget_s: 300 };
 pub const FUZZ: Stage = Stage { name: "fuzz", budget_s: 300 };
 
-/// All stages, in the order of CONTRIBUTING.md's table.
-pub const ALL: [&Stage; 10] =
-    [&PACKAGES, &JUDGES, &FUZZ_TOOL, &FORMAT, &TIDY, &LINT, &UNIT, &RELEASE, &CLIENTS, &FUZZ];
+/// All stages, in the order of CONTRIBUTING.md's table: those that fetch, those that compile beside them, and those
+/// that run alone.
+pub const ALL: [&Stage; 11] =
+    [&PACKAGES, &JUDGES, &FUZZ_TOOL, &FORMAT, &TIDY, &LINT, &UNIT, &RELEASE, &CLIENTS, &AUTOBAHN, &FUZZ];
+
+/// How many stages of [`ALL`] fetch, and how many compile beside them.
+#[cfg(test)]
+const BESIDE: (usize, usize) = (3, 5);
 
 impl Stage {
     /// The moment at which the stage, started now, is taken to hang.
@@ -176,7 +182,10 @@ mod tests {
 
     #[test]
     fn the_stages_fit_into_the_total() {
-        let sum: u64 = ALL.iter().map(|stage| stage.budget_s).sum();
-        assert!(sum <= TOTAL_BUDGET_S, "{sum} s of stages in a total of {TOTAL_BUDGET_S} s");
+        let sum = |stages: &[&Stage]| stages.iter().map(|stage| stage.budget_s).sum::<u64>();
+        let (fetching, rest) = ALL.split_at(BESIDE.0);
+        let (compiling, alone) = rest.split_at(BESIDE.1);
+        let whole = sum(fetching).max(sum(compiling)) + sum(alone);
+        assert!(whole <= TOTAL_BUDGET_S, "{whole} s of stages in a total of {TOTAL_BUDGET_S} s");
     }
 }

@@ -6,7 +6,7 @@ use std::{fs, path::Path, thread, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    count, dist, fuzz, judges, packages,
+    autobahn, count, dist, fuzz, judges, packages,
     process::{Finished, command, finish},
     stage::{self, Outcome, Report, TOTAL_BUDGET_S},
     tidy,
@@ -22,6 +22,7 @@ pub fn run(root: &Path) -> Result<bool> {
         reports
     });
     reports.push(Report::run(&stage::CLIENTS, || clients(root)));
+    reports.push(Report::run(&stage::AUTOBAHN, || autobahn::judge(root, stage::AUTOBAHN.deadline())));
     reports.push(Report::run(&stage::FUZZ, || fuzz::run_short(root, stage::FUZZ.deadline())));
     Ok(conclude(&reports, start.elapsed().as_secs_f64()))
 }
