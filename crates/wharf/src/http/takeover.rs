@@ -86,10 +86,10 @@ async fn start(
     let headers = &mut prepared.headers;
     if chunked {
         headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
-    } else {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    // RFC 9112 section 9.6: a stream is the last answer on its connection, and a client that was told otherwise sends
+    // its next request into our end.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     let mut head = BytesMut::new();
     answer::write_head(StatusCode::OK, headers, &mut head);
     let first = taken.kind.first_bytes();
