@@ -1,20 +1,34 @@
 //! The contract of [`Transport`], run against each implementation that has a descriptor.
 
 use std::{
-    io::{self, IoSlice},
+    io::{self, IoSlice, Read, Write},
     time::Duration,
 };
 
 use super::Transport;
 
 /// The other end, with calls that block.
-pub trait Peer: Send {
-    fn send(&mut self, bytes: &[u8]);
+pub trait Peer: Read + Write + Send {
     /// Ends the peer's half.
     fn end(&mut self);
-    fn receive(&mut self, count: usize) -> Vec<u8>;
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.write_all(bytes).unwrap();
+        self.flush().unwrap();
+    }
+
+    fn receive(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
     /// Everything up to the end.
-    fn receive_end(&mut self) -> Vec<u8>;
+    fn receive_end(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes).unwrap();
+        bytes
+    }
 }
 
 /// A transport, its peer and an event set that the transport is registered with.

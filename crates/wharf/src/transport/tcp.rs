@@ -86,32 +86,14 @@ impl<S: Socket> Transport for SocketTransport<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::Read as _,
-        net::{TcpListener, TcpStream},
-    };
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::transport::contract::{self, Peer, Rig};
 
-    struct TcpPeer(TcpStream);
-
-    impl Peer for TcpPeer {
-        fn send(&mut self, bytes: &[u8]) {
-            self.0.write_all(bytes).unwrap();
-        }
+    impl Peer for TcpStream {
         fn end(&mut self) {
-            self.0.shutdown(Shutdown::Write).unwrap();
-        }
-        fn receive(&mut self, count: usize) -> Vec<u8> {
-            let mut bytes = vec![0; count];
-            self.0.read_exact(&mut bytes).unwrap();
-            bytes
-        }
-        fn receive_end(&mut self) -> Vec<u8> {
-            let mut bytes = Vec::new();
-            self.0.read_to_end(&mut bytes).unwrap();
-            bytes
+            self.shutdown(Shutdown::Write).unwrap();
         }
     }
 
@@ -121,7 +103,7 @@ mod tests {
         let (socket, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
         let transport = TcpTransport::from_mio(mio::net::TcpStream::from_std(socket));
-        Rig::new(Box::new(transport), Box::new(TcpPeer(peer)))
+        Rig::new(Box::new(transport), Box::new(peer))
     }
 
     #[test]

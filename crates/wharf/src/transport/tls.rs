@@ -182,27 +182,11 @@ mod tests {
         transport::contract::{self, Peer, Rig},
     };
 
-    struct TlsPeer(StreamOwned<ClientConnection, TcpStream>);
-
-    impl Peer for TlsPeer {
-        fn send(&mut self, bytes: &[u8]) {
-            self.0.write_all(bytes).unwrap();
-            self.0.flush().unwrap();
-        }
+    impl Peer for StreamOwned<ClientConnection, TcpStream> {
         fn end(&mut self) {
-            self.0.conn.send_close_notify();
-            self.0.flush().unwrap();
-            self.0.sock.shutdown(Shutdown::Write).unwrap();
-        }
-        fn receive(&mut self, count: usize) -> Vec<u8> {
-            let mut bytes = vec![0; count];
-            self.0.read_exact(&mut bytes).unwrap();
-            bytes
-        }
-        fn receive_end(&mut self) -> Vec<u8> {
-            let mut bytes = Vec::new();
-            self.0.read_to_end(&mut bytes).unwrap();
-            bytes
+            self.conn.send_close_notify();
+            self.flush().unwrap();
+            self.sock.shutdown(Shutdown::Write).unwrap();
         }
     }
 
@@ -227,7 +211,7 @@ mod tests {
         }
         socket.set_nonblocking(true).unwrap();
         let transport = TlsTransport::from_parts(mio::net::TcpStream::from_std(socket), server);
-        Rig::new(Box::new(transport), Box::new(TlsPeer(handshake.join().unwrap())))
+        Rig::new(Box::new(transport), Box::new(handshake.join().unwrap()))
     }
 
     #[test]

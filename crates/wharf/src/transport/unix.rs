@@ -23,32 +23,14 @@ impl Socket for mio::net::UnixStream {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read, Write},
-        os::unix::net::UnixStream,
-    };
+    use std::os::unix::net::UnixStream;
 
     use super::*;
     use crate::transport::contract::{self, Peer, Rig};
 
-    struct UnixPeer(UnixStream);
-
-    impl Peer for UnixPeer {
-        fn send(&mut self, bytes: &[u8]) {
-            self.0.write_all(bytes).unwrap();
-        }
+    impl Peer for UnixStream {
         fn end(&mut self) {
-            self.0.shutdown(Shutdown::Write).unwrap();
-        }
-        fn receive(&mut self, count: usize) -> Vec<u8> {
-            let mut bytes = vec![0; count];
-            self.0.read_exact(&mut bytes).unwrap();
-            bytes
-        }
-        fn receive_end(&mut self) -> Vec<u8> {
-            let mut bytes = Vec::new();
-            self.0.read_to_end(&mut bytes).unwrap();
-            bytes
+            self.shutdown(Shutdown::Write).unwrap();
         }
     }
 
@@ -56,7 +38,7 @@ mod tests {
         let (peer, socket) = UnixStream::pair().unwrap();
         socket.set_nonblocking(true).unwrap();
         let transport = UnixTransport::from_mio(mio::net::UnixStream::from_std(socket));
-        Rig::new(Box::new(transport), Box::new(UnixPeer(peer)))
+        Rig::new(Box::new(transport), Box::new(peer))
     }
 
     #[test]

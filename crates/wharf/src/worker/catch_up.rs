@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use wharf_core::{
-    broker::{BrokerError, Context, HistoryFilter, HistoryPage},
+    broker::{BrokerError, Context, HistoryFilter, HistoryPage, Pending},
     hub::{
         SharedBroadcast,
         local::{HELD_BACK_BROADCASTS, Lost},
@@ -39,8 +39,8 @@ impl Worker {
         let filter = HistoryFilter { limit: CATCH_UP_PAGE, since_offset: Some(from.offset), reverse: false };
         let mut context = Context { now: self.now, rng: &mut self.rng };
         match self.node.engine.history(channel, filter, policy, &mut context) {
-            wharf_core::broker::Pending::Ready(page) => self.caught_up(channel, from, page),
-            wharf_core::broker::Pending::Later(page) => {
+            Pending::Ready(page) => self.caught_up(channel, from, page),
+            Pending::Later(page) => {
                 let channel = channel.clone();
                 self.spawn(async move { Completed::History { channel, from, page: page.await } });
             }

@@ -14,7 +14,7 @@ use wharf_proto::{
     message::{ClientInfo, ErrorReply, HistoryResult},
 };
 
-use super::{Failure, Outcome, channel, nothing, settled};
+use super::{Failure, Outcome, channel, nothing};
 use crate::node::Node;
 
 /// The most channels in one answer. LIMITS.md, `api_channels`.
@@ -57,7 +57,7 @@ pub async fn presence(params: ChannelParams, node: &Node) -> Outcome {
     if !options.presence {
         return Err(ErrorReply::NOT_AVAILABLE.into());
     }
-    let entries = settled(node.engine.presence(&channel, node.now())).await?;
+    let entries = node.engine.presence(&channel, node.now()).outcome().await?;
     let mut out = BytesMut::new();
     let mut object = Object::open(&mut out);
     let mut members = Object::open(object.key("presence"));
@@ -88,7 +88,7 @@ pub async fn presence_stats(params: ChannelParams, node: &Node) -> Outcome {
     if !options.presence {
         return Err(ErrorReply::NOT_AVAILABLE.into());
     }
-    let stats = settled(node.engine.presence_stats(&channel, node.now())).await?;
+    let stats = node.engine.presence_stats(&channel, node.now()).outcome().await?;
     let mut out = BytesMut::new();
     shape::presence_stats(&stats, &mut out);
     Ok(out)
@@ -103,7 +103,7 @@ pub async fn history(params: HistoryParams, node: &Node) -> Outcome {
     let filter = filter(&params, node.settings.limits.history_answer)?;
     let pending =
         node.with_context(|context| node.engine.history(&channel, filter, options.history, context));
-    let HistoryPage { publications, position } = settled(pending).await?;
+    let HistoryPage { publications, position } = pending.outcome().await?;
     let epoch = params.since.as_ref().map_or("", |since| &since.epoch);
     if !epoch.is_empty() && epoch != position.epoch.as_str() {
         return Err(ErrorReply::UNRECOVERABLE_POSITION.into());
@@ -130,7 +130,7 @@ pub async fn history_remove(params: ChannelParams, node: &Node) -> Outcome {
     if !options.history.keeps_history() {
         return Err(ErrorReply::NOT_AVAILABLE.into());
     }
-    settled(node.engine.history_remove(&channel)).await?;
+    node.engine.history_remove(&channel).outcome().await?;
     Ok(nothing())
 }
 

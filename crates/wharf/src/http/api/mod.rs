@@ -11,10 +11,7 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
-use wharf_core::{
-    broker::{BrokerError, Pending},
-    namespace::ChannelOptions,
-};
+use wharf_core::{broker::BrokerError, namespace::ChannelOptions};
 use wharf_proto::{
     json::Object,
     message::{Channel, ErrorReply},
@@ -247,13 +244,4 @@ fn channel<'n>(name: &str, node: &'n Node) -> Result<(Channel, &'n ChannelOption
         Channel::parse(name).map_err(|error| ErrorReply::BAD_REQUEST.with_message(error.to_string()))?;
     let options = node.settings.namespaces.options(&channel).ok_or(ErrorReply::UNKNOWN_CHANNEL)?;
     Ok((channel, options))
-}
-
-/// Awaits the engine, if it did not answer at once.
-async fn settled<T>(pending: Pending<Result<T, BrokerError>>) -> Result<T, Failure> {
-    let result = match pending {
-        Pending::Ready(result) => result,
-        Pending::Later(later) => later.await,
-    };
-    Ok(result?)
 }

@@ -16,7 +16,7 @@ use wharf_proto::{
     message::{Data, ErrorReply, Tags},
 };
 
-use super::{BATCH, BATCH_TURN, Failure, Outcome, array, channel, error_member, result_member, settled};
+use super::{BATCH, BATCH_TURN, Failure, Outcome, array, channel, error_member, result_member};
 use crate::node::Node;
 
 /// One channel and what is published there. `flatten` cannot pass raw JSON on, so the fields of the content stand
@@ -154,7 +154,7 @@ async fn publish_in(name: &str, content: &Content, node: &Node) -> Outcome {
         },
     };
     let pending = node.with_context(|context| node.engine.publish(&channel, request, context));
-    let published = settled(pending).await?;
+    let published = pending.outcome().await?;
     node.metrics.api_publications.bump();
     Ok(result(published))
 }
