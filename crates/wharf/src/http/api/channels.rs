@@ -5,16 +5,17 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde::Deserialize;
 use wharf_core::{
-    broker::{HistoryFilter, HistoryPage},
+    broker::HistoryPage,
     hub::glob::Glob,
+    session::{check_epoch, history_filter},
 };
 use wharf_proto::{
     dialect::centrifuge_json::shape,
     json::{Object, number, string},
-    message::{ClientInfo, ErrorReply, HistoryResult},
+    message::{ClientInfo, ErrorReply, HistoryRequest, HistoryResult},
 };
 
-use super::{Failure, Outcome, channel, nothing};
+use super::{Outcome, channel, nothing};
 use crate::node::Node;
 
 /// The most channels in one answer. LIMITS.md, `api_channels`.
@@ -35,6 +36,14 @@ pub struct HistoryParams {
     since: Option<Since>,
     #[serde(default)]
     reverse: bool,
+}
+
+impl HistoryParams {
+    /// The same in the words of a client's command, whose rules hold here too.
+    fn request(self) -> HistoryRequest {
+        let since = self.since.map(|since| (since.offset, since.epoch.into()));
+        HistoryRequest { channel: self.channel.into(), limit: self.limit, since, reverse: self.reverse }
+    }
 }
 
 #[derive(Deserialize)]
@@ -100,28 +109,16 @@ pub async fn history(params: HistoryParams, node: &Node) -> Outcome {
     if !options.history.keeps_history() {
         return Err(ErrorReply::NOT_AVAILABLE.into());
     }
-    let filter = filter(&params, node.settings.limits.history_answer)?;
+    let request = params.request();
+    let filter = history_filter(&request, node.settings.limits.history_answer)?;
     let pending =
         node.with_context(|context| node.engine.history(&channel, filter, options.history, context));
-    let HistoryPage { publications, position } = pending.outcome().await?;
-    let epoch = params.since.as_ref().map_or("", |since| &since.epoch);
-    if !epoch.is_empty() && epoch != position.epoch.as_str() {
-        return Err(ErrorReply::UNRECOVERABLE_POSITION.into());
-    }
+    let page = pending.outcome().await?;
+    check_epoch(&request, &page)?;
+    let HistoryPage { publications, position } = page;
     let mut out = BytesMut::new();
     shape::history(&HistoryResult { publications, position }, &mut out)?;
     Ok(out)
-}
-
-/// Centrifuge protocol section 4.3: 0 is the position alone, negative as much as the server gives.
-fn filter(params: &HistoryParams, most: usize) -> Result<HistoryFilter, Failure> {
-    let since_offset = params.since.as_ref().map(|since| since.offset);
-    if params.reverse && since_offset == Some(0) {
-        let message = "nothing is before offset 0; leave since out to read from the newest";
-        return Err(ErrorReply::BAD_REQUEST.with_message(message).into());
-    }
-    let limit = usize::try_from(params.limit).map_or(most, |limit| limit.min(most));
-    Ok(HistoryFilter { limit, since_offset, reverse: params.reverse })
 }
 
 /// Forgets what was said.
@@ -167,15 +164,15 @@ mod tests {
 
     #[test]
     fn a_negative_limit_is_all_that_the_server_gives() {
-        assert_eq!(filter(&params(r#"{"limit":-1}"#), 300).unwrap().limit, 300);
-        assert_eq!(filter(&params(r#"{"limit":1000}"#), 300).unwrap().limit, 300);
-        assert_eq!(filter(&params(r#"{"limit":7}"#), 300).unwrap().limit, 7);
-        assert_eq!(filter(&params("{}"), 300).unwrap().limit, 0);
+        assert_eq!(history_filter(&params(r#"{"limit":-1}"#).request(), 300).unwrap().limit, 300);
+        assert_eq!(history_filter(&params(r#"{"limit":1000}"#).request(), 300).unwrap().limit, 300);
+        assert_eq!(history_filter(&params(r#"{"limit":7}"#).request(), 300).unwrap().limit, 7);
+        assert_eq!(history_filter(&params("{}").request(), 300).unwrap().limit, 0);
     }
 
     #[test]
     fn nothing_is_before_the_first_publication() {
-        assert!(filter(&params(r#"{"reverse":true,"since":{"offset":0}}"#), 300).is_err());
-        assert!(filter(&params(r#"{"reverse":true}"#), 300).is_ok());
+        assert!(history_filter(&params(r#"{"reverse":true,"since":{"offset":0}}"#).request(), 300).is_err());
+        assert!(history_filter(&params(r#"{"reverse":true}"#).request(), 300).is_ok());
     }
 }
