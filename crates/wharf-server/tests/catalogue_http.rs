@@ -260,7 +260,7 @@ fn a_target_or_head_that_is_too_long_is_told_so() {
         assert_refused(&server, head.as_bytes(), &[431]);
     }
     let grown = server.memory_kib().saturating_sub(before);
-    assert!(grown < 2_048, "{grown} KiB");
+    assert!(grown < 4_096, "{grown} KiB");
     assert_refused(
         &server,
         format!("{} / HTTP/1.1\r\nHost: localhost\r\n\r\n", "A".repeat(5_000)).as_bytes(),
