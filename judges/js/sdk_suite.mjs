@@ -7,24 +7,13 @@
 
 import assert from 'node:assert/strict';
 import process from 'node:process';
+import { Counts, PATIENCE_MS, within } from './judge.mjs';
 import { TRANSPORTS, Wire, api, makeClient } from './wharf.mjs';
 
 const [base, key] = process.argv.slice(2);
 if (!base) {
   console.error('usage: sdk_suite.mjs BASE_URL [API_KEY]');
   process.exit(2);
-}
-
-/** How long a check waits for anything before it fails. */
-const PATIENCE_MS = 10_000;
-
-/** Fails with `what` unless the promise is settled in time. */
-function within(promise, what) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited ${PATIENCE_MS} ms for ${what}`)), PATIENCE_MS);
-  });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 /** Resolves with the context of the next `event`. */
@@ -444,26 +433,15 @@ const CHECKS_OF = {
   },
 };
 
+const counts = new Counts();
+
 async function judge(transport) {
-  const counts = { passed: 0, failed: 0 };
   for (const [name, check] of Object.entries({ ...CHECKS, ...CHECKS_OF[transport] })) {
     const scene = new Scene(transport, name);
-    try {
-      await check(scene);
-      counts.passed += 1;
-      console.log(`ok ${transport}: ${name}`);
-    } catch (error) {
-      counts.failed += 1;
-      const why = String(error.message ?? error).replaceAll(/\s*\n\s*/g, ' ');
-      console.log(`not ok ${transport}: ${name}: ${why}`);
-    } finally {
-      scene.end();
-    }
+    await counts.check(`${transport}: ${name}`, () => check(scene));
+    scene.end();
   }
-  return counts;
 }
 
-const counts = await Promise.all(TRANSPORTS.map(judge));
-const sum = (of) => counts.reduce((total, count) => total + count[of], 0);
-console.log(`${sum('passed')} passed, ${sum('failed')} failed`);
-process.exit(sum('failed') === 0 ? 0 : 1);
+await Promise.all(TRANSPORTS.map(judge));
+counts.end();

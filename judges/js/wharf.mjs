@@ -15,7 +15,7 @@ if (!folder) {
 }
 const require = createRequire(path.join(path.resolve(folder), 'package.json'));
 export const { Centrifuge } = require('centrifuge');
-export const { WebSocket } = require('ws');
+export const { WebSocket, WebSocketServer } = require('ws');
 export const EventSource = require('eventsource');
 // Version 2 takes over the id of a block before the block's end, and keeps the data of a block that was cut off.
 export const { EventSource: StandardEventSource } = require('eventsource-by-the-standard');

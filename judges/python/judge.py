@@ -1,6 +1,7 @@
 """What the Python judges share: named checks, and the count at the end."""
 
 import json
+import random
 import sys
 import traceback
 import urllib.request
@@ -32,6 +33,18 @@ class Counts:
         sys.exit(0 if self.failed == 0 else 1)
 
 
+def run(checks):
+    """Makes every check, a function that throws where the judged is at fault, by its name, and ends the process."""
+    counts = Counts()
+    for name, check in checks.items():
+        try:
+            check()
+            counts.ok(name)
+        except Exception as error:
+            counts.not_ok(name, error)
+    counts.end()
+
+
 def arguments(usage):
     """The base address of the server, and the API key or an empty text."""
     if len(sys.argv) < 2:
@@ -43,6 +56,36 @@ def equal(left, right):
     """An assertion that shows both sides."""
     if left != right:
         raise AssertionError(f"{left!r} is not {right!r}")
+
+
+def same(came, expected):
+    """Compares two messages, of any length, by content and kind."""
+    if came != expected:
+        raise AssertionError(f"{show(came)} came in the place of {show(expected)}")
+
+
+def show(message):
+    return f"{type(message).__name__} of {len(message)}, {message[:40]!r}"
+
+
+def prose(length):
+    """Text of so many bytes that compresses well."""
+    line = "all ships dock at the same wharf, "
+    return (line * (length // len(line) + 1))[:length]
+
+
+def noise(length):
+    """Bytes that do not compress, the same ones in each run."""
+    return random.Random(7692).randbytes(length)
+
+
+# The values that a window may be given.
+WINDOWS = [9, 10, 11, 12, 13, 14, 15]
+
+# Messages that show whether two sides agree on compression: some repeat what came before them.
+COMPRESSIBLE = [
+    prose(1_000), prose(1_000), "", "x", b"", noise(3_000), prose(70_000).encode(), noise(70_000), prose(1_000)
+]
 
 
 def api(base, key, method, **parameters):

@@ -315,15 +315,4 @@ CHECKS = {
 }
 
 
-def main():
-    counts = judge.Counts()
-    for name, check in CHECKS.items():
-        try:
-            check()
-            counts.ok(name)
-        except Exception as error:
-            counts.not_ok(name, error)
-    counts.end()
-
-
-main()
+judge.run(CHECKS)

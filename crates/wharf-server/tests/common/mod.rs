@@ -9,6 +9,7 @@
 pub mod certificate;
 pub mod client;
 pub mod curl;
+pub mod example;
 pub mod http;
 pub mod javascript;
 pub mod member;

@@ -1,0 +1,75 @@
+//! The examples of the crate `wharf` as processes of their own.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+};
+
+use super::PATIENCE;
+
+/// What the example prints before its address.
+const READY: &str = "listening on ";
+
+/// The running example `websocket_echo`, which ends with this value.
+#[derive(Debug)]
+pub struct Echo {
+    child: Child,
+    address: String,
+}
+
+impl Echo {
+    /// Starts it on a port that the system chooses, and waits until it listens.
+    #[track_caller]
+    pub fn start() -> Self {
+        let mut command = Command::new(example("websocket_echo"));
+        command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the example was built");
+        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+        let (announce, announced) = mpsc::sync_channel(1);
+        thread::spawn(move || {
+            let _ = announce.try_send(lines.next());
+            // Read to its end, so that the example never waits for us.
+            lines.map_while(Result::ok).for_each(drop);
+        });
+        let line = announced.recv_timeout(PATIENCE).ok().flatten().and_then(Result::ok).unwrap_or_default();
+        let address = line.strip_prefix(READY).map(str::to_owned);
+        let mut echo = Self { child, address: String::new() };
+        echo.address = address.unwrap_or_else(|| panic!("the example said {line:?}, not `{READY}...`"));
+        echo
+    }
+
+    /// Its address as the beginning of a URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // It may have ended by itself.
+        let _ = self.child.wait();
+    }
+}
+
+/// The program of an example. It is built here, since `cargo test --test` builds none; where it is there already
+/// that takes no time.
+#[track_caller]
+pub fn example(name: &str) -> PathBuf {
+    static BUILT: OnceLock<bool> = OnceLock::new();
+    let server = Path::new(env!("CARGO_BIN_EXE_wharf"));
+    let folder = server.parent().expect("a program is in a folder");
+    let built = BUILT.get_or_init(|| {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // The whole workspace, so that dependencies have the features that they were built with for the tests.
+        cargo.args(["build", "--quiet", "--locked", "--workspace", "--examples"]);
+        if folder.ends_with("release") {
+            cargo.arg("--release");
+        }
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().is_ok_and(|status| status.success())
+    });
+    assert!(built, "the examples do not build: `cargo build --workspace --examples` says why");
+    folder.join("examples").join(name)
+}
