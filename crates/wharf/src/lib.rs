@@ -11,4 +11,5 @@ pub mod server;
 pub mod settings;
 pub mod tls;
 pub mod transport;
+mod watched;
 pub mod worker;

@@ -136,7 +136,7 @@ fn start_keeper(
     let (told, bound) = mpsc::sync_channel(1);
     let run = move || {
         runtime.block_on(async {
-            let listeners = match Listeners::bind(&node.settings.listen) {
+            let listeners = match Listeners::bind(&node.settings.listen, &node.settings.times) {
                 Ok(listeners) => listeners,
                 Err(error) => return told.send(Err(error)).unwrap_or_default(),
             };

@@ -48,10 +48,9 @@ pub async fn serve(accepted: AcceptedSocket, node: Arc<Node>, worker: usize) {
     // Counts the connection for this worker until the worker itself does.
     let AcceptedSocket { socket, slot: _slot } = accepted;
     let context = Context { node, worker };
-    match Stream::open(socket, &context.node.settings.times) {
+    match Stream::open(socket) {
         Ok(stream) => serve_plain(stream, context, opened_at).await,
-        // The peer may be gone already; macOS refuses options on such a socket.
-        Err(error) => tracing::debug!(%error, "an accepted socket could not be set up"),
+        Err(error) => tracing::warn!(%error, "an accepted socket could not be watched and was dropped"),
     }
 }
 

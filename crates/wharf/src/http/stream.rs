@@ -4,11 +4,9 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -17,13 +15,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::{
     listener::RawSocket,
-    settings::Times,
     transport::{Transport, tcp::TcpTransport, tls::TlsTransport, unix::UnixTransport},
 };
-
-/// Idle time before the kernel's first keep-alive probe, and between probes: a second line of defence behind
-/// heartbeats, which see a peer that is dead although its kernel is not.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Bytes of one connection, in the runtime.
 pub enum Stream {
@@ -33,15 +26,12 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Takes an accepted socket into the runtime and sets its options.
-    pub fn open(socket: RawSocket, times: &Times) -> io::Result<Self> {
-        match socket {
-            RawSocket::Tcp(socket) => {
-                set_options(&socket, times)?;
-                Ok(Self::Tcp(TcpStream::from_std(socket)?))
-            }
-            RawSocket::Unix(socket) => Ok(Self::Unix(UnixStream::from_std(socket)?)),
-        }
+    /// Takes an accepted socket into the runtime.
+    pub fn open(socket: RawSocket) -> io::Result<Self> {
+        Ok(match socket {
+            RawSocket::Tcp(socket) => Self::Tcp(TcpStream::from_std(socket)?),
+            RawSocket::Unix(socket) => Self::Unix(UnixStream::from_std(socket)?),
+        })
     }
 
     /// What JSON lines over this are called in metrics.
@@ -63,18 +53,6 @@ impl Stream {
             }
         })
     }
-}
-
-fn set_options(socket: &std::net::TcpStream, times: &Times) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let socket = SockRef::from(socket);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
-    // Without it a peer that vanished while something was being sent to it stays open for a quarter of an hour.
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_millis(times.tcp_user_timeout_ms)))?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = times;
-    Ok(())
 }
 
 macro_rules! each {

@@ -5,17 +5,25 @@ use std::{
     net::SocketAddr,
     os::unix::{fs::FileTypeExt, net::UnixStream},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use socket2::{Domain, Socket, Type};
-use tokio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 
 use super::RawSocket;
-use crate::settings::ListenAddress;
+use crate::{
+    settings::{ListenAddress, Times},
+    watched::Watched,
+};
 
 /// Connections that the kernel holds before they are accepted; the kernel's own limit may be lower
 /// (`net.core.somaxconn`). LIMITS.md, `accept_backlog`.
 const BACKLOG: i32 = 4_096;
+
+/// Idle time before the kernel's first keep-alive probe, and between probes: a second line of defence behind
+/// heartbeats, which see a peer that is dead although its kernel is not.
+const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// An address that cannot be listened to. Names it and the mend.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +56,8 @@ pub struct Listeners {
 
 impl Listeners {
     /// Binds all addresses or none. Must be called inside the runtime that will accept.
-    pub fn bind(addresses: &[ListenAddress]) -> Result<Self, BindError> {
-        let bound = addresses.iter().map(Bound::new).collect::<Result<_, _>>()?;
+    pub fn bind(addresses: &[ListenAddress], times: &Times) -> Result<Self, BindError> {
+        let bound = addresses.iter().map(|address| Bound::new(address, times)).collect::<Result<_, _>>()?;
         Ok(Self { bound })
     }
 
@@ -69,17 +77,19 @@ pub(super) struct Bound {
     socket: BoundSocket,
 }
 
+/// Accepts by itself rather than by the runtime, which would watch each new socket before its worker does.
 #[derive(Debug)]
 enum BoundSocket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+    Tcp(Watched<TcpListener>),
+    Unix(Watched<UnixListener>),
 }
 
 impl Bound {
-    fn new(address: &ListenAddress) -> Result<Self, BindError> {
+    fn new(address: &ListenAddress, times: &Times) -> Result<Self, BindError> {
         match address {
             ListenAddress::Tcp(address) => {
-                let (listener, address) = bind_tcp(*address).map_err(|cause| tcp_error(*address, cause))?;
+                let (listener, address) =
+                    bind_tcp(*address, times).map_err(|cause| tcp_error(*address, cause))?;
                 Ok(Self { address: ListenAddress::Tcp(address), socket: BoundSocket::Tcp(listener) })
             }
             ListenAddress::Unix(path) => {
@@ -90,10 +100,17 @@ impl Bound {
         }
     }
 
+    /// The next connection, non-blocking and with its options set.
     pub async fn accept(&self) -> io::Result<RawSocket> {
         match &self.socket {
-            BoundSocket::Tcp(listener) => Ok(RawSocket::Tcp(listener.accept().await?.0.into_std()?)),
-            BoundSocket::Unix(listener) => Ok(RawSocket::Unix(listener.accept().await?.0.into_std()?)),
+            BoundSocket::Tcp(listener) => {
+                let (socket, _) = listener.read(TcpListener::accept).await?;
+                Ok(RawSocket::Tcp(socket.into()))
+            }
+            BoundSocket::Unix(listener) => {
+                let (socket, _) = listener.read(UnixListener::accept).await?;
+                Ok(RawSocket::Unix(socket.into()))
+            }
         }
     }
 }
@@ -107,16 +124,29 @@ impl Drop for Bound {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+fn bind_tcp(address: SocketAddr, times: &Times) -> io::Result<(Watched<TcpListener>, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A restart must not wait for connections of the last run to leave TIME_WAIT.
     socket.set_reuse_address(true)?;
+    set_inherited(&socket, times)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let listener = TcpListener::from_std(socket.into())?;
+    let listener = TcpListener::from_std(socket.into());
     let address = listener.local_addr()?;
-    Ok((listener, address))
+    Ok((Watched::new(listener)?, address))
+}
+
+/// Sets what each accepted socket inherits from its listener, so that a connection costs no calls for it.
+fn set_inherited(socket: &Socket, times: &Times) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    // Without it a peer that vanished while something was being sent to it stays open for a quarter of an hour.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(Duration::from_millis(times.tcp_user_timeout_ms)))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = times;
+    Ok(())
 }
 
 fn tcp_error(address: SocketAddr, cause: io::Error) -> BindError {
@@ -133,7 +163,7 @@ fn tcp_error(address: SocketAddr, cause: io::Error) -> BindError {
 
 /// A socket file on which nobody answers is left over from a process that was killed, and is replaced. Anything
 /// else at the path is left alone.
-fn bind_unix(path: &Path) -> Result<UnixListener, String> {
+fn bind_unix(path: &Path) -> Result<Watched<UnixListener>, String> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
         if !metadata.file_type().is_socket() {
             return Err(
@@ -151,12 +181,39 @@ fn bind_unix(path: &Path) -> Result<UnixListener, String> {
             Err(error) => return Err(format!("the socket file there cannot be tried: {error}; remove it")),
         }
     }
-    UnixListener::bind(path).map_err(|error| format!("{error}; the directory must exist and be writable"))
+    UnixListener::bind(path)
+        .and_then(Watched::new)
+        .map_err(|error| format!("{error}; the directory must exist and be writable"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Settings;
+
+    fn bind(addresses: &[ListenAddress]) -> Result<Listeners, BindError> {
+        Listeners::bind(addresses, &Settings::development().times)
+    }
+
+    #[tokio::test]
+    async fn accepted_sockets_have_the_options_of_their_listener() {
+        let listeners = bind(&[ListenAddress::Tcp(([127, 0, 0, 1], 0).into())]).unwrap();
+        let [ListenAddress::Tcp(address)] = listeners.addresses()[..] else { panic!() };
+        let _peer = std::net::TcpStream::connect(address).unwrap();
+        let RawSocket::Tcp(accepted) = listeners.bound[0].accept().await.unwrap() else { panic!() };
+        let mut byte = [0];
+        let read = std::io::Read::read(&mut &accepted, &mut byte);
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let socket = socket2::SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE);
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            socket.tcp_user_timeout().unwrap().unwrap().as_millis(),
+            u128::from(Settings::development().times.tcp_user_timeout_ms)
+        );
+    }
 
     #[tokio::test]
     async fn a_stale_socket_file_is_replaced_and_a_live_one_is_not() {
@@ -166,8 +223,8 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         let address = [ListenAddress::Unix(path.clone())];
-        let listeners = Listeners::bind(&address).unwrap();
-        let error = Listeners::bind(&address).unwrap_err().to_string();
+        let listeners = bind(&address).unwrap();
+        let error = bind(&address).unwrap_err().to_string();
         assert!(error.contains("another process answers"), "{error}");
         drop(listeners);
         assert!(!path.exists(), "the socket file outlives its listener");
@@ -178,16 +235,16 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notes.txt");
         fs::write(&path, "precious").unwrap();
-        assert!(Listeners::bind(&[ListenAddress::Unix(path.clone())]).is_err());
+        assert!(bind(&[ListenAddress::Unix(path.clone())]).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_the_mend_and_port_0_becomes_a_port() {
-        let listeners = Listeners::bind(&[ListenAddress::Tcp(([127, 0, 0, 1], 0).into())]).unwrap();
+        let listeners = bind(&[ListenAddress::Tcp(([127, 0, 0, 1], 0).into())]).unwrap();
         let [address @ ListenAddress::Tcp(tcp)] = &listeners.addresses()[..] else { panic!() };
         assert_ne!(tcp.port(), 0);
-        let error = Listeners::bind(std::slice::from_ref(address)).unwrap_err().to_string();
+        let error = bind(std::slice::from_ref(address)).unwrap_err().to_string();
         assert!(error.contains(&tcp.to_string()) && error.contains("choose another port"), "{error}");
     }
 }

@@ -11,10 +11,10 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Registry, Token};
-use tokio::{io::unix::AsyncFd, runtime::Handle};
+use tokio::runtime::Handle;
 
 use super::{Wake, Worker, World};
-use crate::{node::Node, transport::Transport};
+use crate::{node::Node, transport::Transport, watched::Watched};
 
 /// Events taken from the kernel at once; the worker yields to the runtime's tasks after so many.
 const EVENTS: usize = 512;
@@ -75,7 +75,7 @@ pub async fn drive(
     node: Arc<Node>,
     stop: impl Fn(&Worker) -> bool,
 ) -> io::Result<()> {
-    let watched = watch(set.poll.registry().as_fd().try_clone_to_owned()?)?;
+    let watched = Watched::new(set.poll.registry().as_fd().try_clone_to_owned()?)?;
     let mut events = Events::with_capacity(EVENTS);
     loop {
         worker.begin(node.now());
@@ -103,15 +103,6 @@ pub async fn drive(
     }
 }
 
-/// Registers the event set with the runtime.
-fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    let interest = tokio::io::Interest::READABLE;
-    // SAFETY: the descriptor must stay open and name the same description as long as the `AsyncFd` lives. It is
-    // owned by the `AsyncFd`, which never gives it out mutably, so nothing can close it or put another in its place.
-    #[allow(unsafe_code)]
-    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
-}
-
 fn poll_now(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     match poll.poll(events, Some(Duration::ZERO)) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -123,7 +114,7 @@ fn poll_now(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
 }
 
 /// Waits for an event or the next deadline.
-async fn wait(watched: &AsyncFd<OwnedFd>, worker: &Worker, node: &Node) -> io::Result<()> {
+async fn wait(watched: &Watched<OwnedFd>, worker: &Worker, node: &Node) -> io::Result<()> {
     // The set was empty a moment ago. What came since makes the descriptor ready again.
     let deadline = worker.next_deadline();
     let timer = async {
@@ -133,11 +124,8 @@ async fn wait(watched: &AsyncFd<OwnedFd>, worker: &Worker, node: &Node) -> io::R
         }
     };
     tokio::select! {
-        ready = watched.readable() => {
-            // Edge-triggered: readiness is given back, and the set is polled until it is empty before the next wait.
-            ready?.clear_ready();
-            Ok(())
-        }
+        // Edge-triggered: the set is polled until it is empty before the next wait.
+        ready = watched.became_ready() => ready,
         () = timer => Ok(()),
     }
 }
