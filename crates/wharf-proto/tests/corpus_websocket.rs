@@ -15,6 +15,9 @@ mod handshake;
 #[cfg(feature = "deflate")]
 #[path = "../../../fuzz/bodies/inflate.rs"]
 mod inflate;
+#[cfg(feature = "deflate")]
+#[path = "../../../fuzz/bodies/roles.rs"]
+mod roles;
 
 /// Every stored input of a target, by name.
 fn corpus(target: &str) -> BTreeMap<String, Vec<u8>> {
@@ -169,4 +172,46 @@ fn stored_compressed_messages_come_to_what_they_are_stored_for() {
         ("row36_reserved_block", vec![corrupt()]),
     ];
     replay("inflate", expected, inflate::run);
+}
+
+/// What a stored conversation came to: the subprotocol, what was agreed on of compression (as the server's and the
+/// client's window, with a `+` where messages may refer to earlier ones), and how much each said.
+#[cfg(feature = "deflate")]
+fn summary(outcome: roles::Outcome) -> (Option<&'static str>, Option<String>, usize, usize) {
+    let side = |side: wharf_proto::websocket::deflate::Compression| {
+        format!("{}{}", side.window_bits.bits(), if side.context_takeover { "+" } else { "" })
+    };
+    let deflate = outcome.deflate.map(|agreed| format!("{} {}", side(agreed.server), side(agreed.client)));
+    (outcome.subprotocol, deflate, outcome.by_client.len(), outcome.by_server.len())
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn stored_conversations_are_understood_by_both_roles() {
+    let talk = |deflate: Option<&str>| Some((None, deflate.map(str::to_owned), 9, 9));
+    let said = |client, server| Some((None, None, client, server));
+    let expected = [
+        ("close_reason_cut_between_characters", said(1, 1)),
+        ("close_without_a_code", said(1, 3)),
+        ("compressed_as_the_client_asks", talk(Some("10 9"))),
+        ("compressed_in_the_servers_windows", talk(Some("9+ 8+"))),
+        ("compressed_with_takeover", Some((None, Some("15+ 15+".to_owned()), 10, 10))),
+        ("compressed_without_memory_for_takeover", talk(Some("15 15"))),
+        ("compressed_without_takeover", talk(Some("15 15"))),
+        ("control_frames_between_fragments", said(8, 8)),
+        ("declined_by_the_server", talk(None)),
+        ("declined_window_of_8", talk(None)),
+        ("empty_messages", Some((None, Some("15+ 15+".to_owned()), 10, 4))),
+        ("header_of_the_handshake", None),
+        ("lengths_of_16_and_64_bits", said(4, 1)),
+        ("more_than_a_window", Some((None, Some("9+ 9+".to_owned()), 3, 16))),
+        ("nothing_said", said(0, 0)),
+        ("own_headers", said(0, 0)),
+        ("plain_both_ways", said(3, 3)),
+        ("subprotocol_both_know", Some((Some("chat"), None, 0, 0))),
+        ("subprotocol_nobody_knows", said(0, 0)),
+        ("target_with_a_fragment", None),
+        ("two_origins", None),
+    ];
+    replay("roles", expected, |input| roles::run(input).map(summary));
 }

@@ -38,8 +38,11 @@ pub enum InvalidRequest {
     /// The host is empty or holds white space, control or non-ASCII characters.
     #[error("the host {0:?} must be printable ASCII without spaces")]
     Host(Box<str>),
-    /// The target does not begin with `/`, or holds white space, control or non-ASCII characters.
-    #[error("the target {0:?} must begin with '/' and be printable ASCII without spaces; encode others by %")]
+    /// The target does not begin with `/`, or holds a fragment, or what no URI may hold.
+    #[error(
+        "the target {0:?} must begin with '/', end before a '#', and be ASCII without spaces, quotes and angle \
+         brackets; encode others by %"
+    )]
     Target(Box<str>),
     /// A subprotocol is not a token, or is offered twice.
     #[error("the subprotocol {0:?} must be an ASCII token, and offered once")]
@@ -122,7 +125,9 @@ impl<'a> ClientRequest<'a> {
         if !is_graphic(self.host) {
             return Err(InvalidRequest::Host(self.host.into()));
         }
-        if !is_graphic(self.target) || !self.target.starts_with('/') {
+        // RFC 6455 section 3: a fragment must not be used. RFC 3986 section 2: the others stand in no URI.
+        let is_target = is_graphic(self.target) && !self.target.contains(['#', '"', '<', '>']);
+        if !is_target || !self.target.starts_with('/') {
             return Err(InvalidRequest::Target(self.target.into()));
         }
         for (at, name) in self.subprotocols.iter().enumerate() {

@@ -82,6 +82,12 @@ fn refuses_to_write_what_would_break_out_of_its_place() {
         (ClientRequest { host: "", ..REQUEST }, InvalidRequest::Host("".into())),
         (ClientRequest { target: "/a b", ..REQUEST }, InvalidRequest::Target("/a b".into())),
         (ClientRequest { target: "chat", ..REQUEST }, InvalidRequest::Target("chat".into())),
+        (ClientRequest { target: "/chat#room", ..REQUEST }, InvalidRequest::Target("/chat#room".into())),
+        (
+            ClientRequest { target: "/chat?a=\"b\"", ..REQUEST },
+            InvalidRequest::Target("/chat?a=\"b\"".into()),
+        ),
+        (ClientRequest { target: "/<chat>", ..REQUEST }, InvalidRequest::Target("/<chat>".into())),
         (ClientRequest { target: "/é", ..REQUEST }, InvalidRequest::Target("/é".into())),
         (ClientRequest { subprotocols: &["a,b"], ..REQUEST }, InvalidRequest::Subprotocol("a,b".into())),
         (ClientRequest { subprotocols: &["a", "a"], ..REQUEST }, InvalidRequest::Subprotocol("a".into())),
