@@ -5,12 +5,9 @@
 //! seed for the cuts; then the stream.
 
 use bytes::BytesMut;
-use wharf_proto::{
-    websocket::{
-        CloseCode, FrameError, FrameHeader, Opcode, Role, WebsocketDeframer, WebsocketEvent, apply_mask,
-        write_close, write_frame,
-    },
-    wire::{DeframeLimits, MessageKind},
+use wharf_proto::websocket::{
+    CloseCode, DeframeLimits, FrameError, FrameHeader, MessageKind, Opcode, Role, WebsocketDeframer,
+    WebsocketEvent, apply_mask, write_close, write_frame,
 };
 
 /// An event that outlives the input.

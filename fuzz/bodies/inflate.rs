@@ -6,12 +6,9 @@
 
 use bytes::BytesMut;
 use flate2::{Decompress, FlushDecompress, Status};
-use wharf_proto::{
-    websocket::{
-        FrameError,
-        deflate::{Compression, Deflater, Inflater, WindowBits},
-    },
-    wire::MessageKind,
+use wharf_proto::websocket::{
+    FrameError, MessageKind,
+    deflate::{Compression, Deflater, Inflater, WindowBits},
 };
 
 struct Case {

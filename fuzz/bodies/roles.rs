@@ -10,14 +10,13 @@ use bytes::BytesMut;
 use wharf_proto::{
     http::{Guard, GuardLimits, Step},
     websocket::{
-        CloseCode, Role, WebsocketDeframer, WebsocketEvent,
+        CloseCode, DeframeLimits, MessageKind, Role, WebsocketDeframer, WebsocketEvent,
         deflate::{
             Agreement, CompressorBudget, DeflateOffer, DeflatePolicy, Deflater, Inflater, Parameters,
             WindowBits,
         },
         handshake::{Accepted, ClientRequest, Policy, accept},
     },
-    wire::{DeframeLimits, MessageKind},
 };
 
 use self::speech::Speech;

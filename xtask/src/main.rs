@@ -3,6 +3,7 @@
 //! ```text
 //! cargo xtask test                        install what the tests need, run everything, sum it up
 //! cargo xtask tidy                        what the architecture forbids and a compiler cannot see
+//! cargo xtask lint                        clippy, every set of features, the documentation
 //! cargo xtask autobahn                    the Autobahn cases against the example websocket_echo
 //! cargo xtask fuzz [TARGET] [SECONDS]     fuzz one target or all, long by default
 //! cargo xtask dist                        a release build, and a check of its size
@@ -15,6 +16,7 @@ mod count;
 mod dist;
 mod fuzz;
 mod judges;
+mod lint;
 mod packages;
 mod process;
 mod stage;
@@ -28,7 +30,8 @@ use std::{
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask test | tidy | autobahn | fuzz [TARGET] [SECONDS] | dist | lean";
+const USAGE: &str =
+    "usage: cargo xtask test | tidy | lint | autobahn | fuzz [TARGET] [SECONDS] | dist | lean";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +52,7 @@ fn run(words: &[&str]) -> Result<bool> {
     match words {
         ["test"] => test::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["lint"] => lint::run_alone(&root),
         ["autobahn"] => autobahn::run(&root),
         ["fuzz", rest @ ..] => fuzz::run_long(&root, rest),
         ["dist"] => dist::run(&root),

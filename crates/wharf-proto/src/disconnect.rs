@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use crate::websocket::MAX_REASON_BYTES;
+
 /// The code and reason with which a connection ends.
 ///
 /// A client reconnects after 3000-3499 and 4000-4499, and stays away after 3500-3999 and 4500-4999. The reason
@@ -91,6 +93,3 @@ impl Disconnect {
         !matches!(self.code, 3500..=3999 | 4500..=4999)
     }
 }
-
-/// RFC 6455 section 5.5: a control frame carries at most 125 bytes, of which the code takes two.
-pub const MAX_REASON_BYTES: usize = 123;

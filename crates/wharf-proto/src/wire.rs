@@ -8,13 +8,7 @@ use crate::{
     message::{Broadcast, Command, Push, Reply},
 };
 
-/// Whether a message is text (valid UTF-8) or binary; WebSocket tells the two apart on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum MessageKind {
-    Text,
-    Binary,
-}
+pub use crate::websocket::{DeframeLimits, MessageKind};
 
 /// A message cannot be said in this dialect (binary data to a client that reads only JSON). The connection is
 /// closed with [`Disconnect::INAPPROPRIATE_PROTOCOL`].
@@ -98,22 +92,6 @@ pub trait Framing: Send + Sync + 'static {
     /// Appends the framing's own answer to a ping that carried `payload`.
     fn pong(&self, payload: &[u8], out: &mut BytesMut) {
         let _ = (payload, out);
-    }
-}
-
-/// The bounds of a deframer.
-#[derive(Debug, Clone, Copy)]
-pub struct DeframeLimits {
-    /// The longest message, in bytes, after all its fragments are joined.
-    pub message_bytes: usize,
-    /// The most fragments of one message.
-    pub fragments: u32,
-}
-
-impl Default for DeframeLimits {
-    /// LIMITS.md: `message_bytes`, `fragments_per_message`.
-    fn default() -> Self {
-        Self { message_bytes: 65_536, fragments: 1_024 }
     }
 }
 

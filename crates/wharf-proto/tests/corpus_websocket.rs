@@ -15,7 +15,7 @@ mod handshake;
 #[cfg(feature = "deflate")]
 #[path = "../../../fuzz/bodies/inflate.rs"]
 mod inflate;
-#[cfg(feature = "deflate")]
+#[cfg(all(feature = "deflate", feature = "http"))]
 #[path = "../../../fuzz/bodies/roles.rs"]
 mod roles;
 
@@ -176,7 +176,7 @@ fn stored_compressed_messages_come_to_what_they_are_stored_for() {
 
 /// What a stored conversation came to: the subprotocol, what was agreed on of compression (as the server's and the
 /// client's window, with a `+` where messages may refer to earlier ones), and how much each said.
-#[cfg(feature = "deflate")]
+#[cfg(all(feature = "deflate", feature = "http"))]
 fn summary(outcome: roles::Outcome) -> (Option<&'static str>, Option<String>, usize, usize) {
     let side = |side: wharf_proto::websocket::deflate::Compression| {
         format!("{}{}", side.window_bits.bits(), if side.context_takeover { "+" } else { "" })
@@ -185,7 +185,7 @@ fn summary(outcome: roles::Outcome) -> (Option<&'static str>, Option<String>, us
     (outcome.subprotocol, deflate, outcome.by_client.len(), outcome.by_server.len())
 }
 
-#[cfg(feature = "deflate")]
+#[cfg(all(feature = "deflate", feature = "http"))]
 #[test]
 fn stored_conversations_are_understood_by_both_roles() {
     let talk = |deflate: Option<&str>| Some((None, deflate.map(str::to_owned), 9, 9));

@@ -5,11 +5,9 @@
 use std::fs;
 
 use bytes::BytesMut;
-use wharf_proto::{
-    websocket::deflate::{
-        Compression, Deflater, Inflater, WindowBits, deflate_context_bytes, inflate_context_bytes,
-    },
-    wire::MessageKind,
+use wharf_proto::websocket::{
+    MessageKind,
+    deflate::{Compression, Deflater, Inflater, WindowBits, deflate_context_bytes, inflate_context_bytes},
 };
 
 /// Connections of each window, to share what the allocator adds once.

@@ -3,7 +3,10 @@
 use bytes::BytesMut;
 
 use super::{FrameError, FrameHeader, Opcode, apply_mask};
-use crate::disconnect::MAX_REASON_BYTES;
+
+/// The longest reason of a close frame: a control frame carries at most 125 bytes (RFC 6455 section 5.5), of which
+/// the code takes two (section 5.5.1). LIMITS.md: `max_reason_bytes`.
+pub const MAX_REASON_BYTES: usize = 123;
 
 /// A code that may stand in a close frame: 1000-1003, 1007-1014 and 3000-4999 (RFC 6455 section 7.4 and the
 /// IANA registry it opens).

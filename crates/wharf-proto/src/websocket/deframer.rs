@@ -6,10 +6,9 @@
 use std::mem;
 
 use super::{
-    CloseCode, FrameError, FrameHeader, MAX_HEADER_BYTES, Opcode, ReservedBits, Role, Utf8Stream, apply_mask,
-    deflate::Inflater, parse_close,
+    CloseCode, DeframeLimits, FrameError, FrameHeader, MAX_HEADER_BYTES, MessageKind, Opcode, ReservedBits,
+    Role, Utf8Stream, apply_mask, deflate::Inflater, parse_close,
 };
-use crate::wire::{DeframeLimits, MessageKind};
 
 /// What a deframer found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,13 +40,13 @@ pub enum FrameError {
     /// RFC 6455 section 10.4: implementations limit the size of a message after its fragments are joined.
     #[error("the message is longer than the limit of {limit} bytes")]
     MessageTooLong {
-        /// [`DeframeLimits::message_bytes`](crate::wire::DeframeLimits::message_bytes).
+        /// [`DeframeLimits::message_bytes`](super::DeframeLimits::message_bytes).
         limit: usize,
     },
     /// RFC 6455 section 10.4, as above: a message in too many pieces costs time instead of memory.
     #[error("the message has more than the limit of {limit} fragments")]
     TooManyFragments {
-        /// [`DeframeLimits::fragments`](crate::wire::DeframeLimits::fragments).
+        /// [`DeframeLimits::fragments`](super::DeframeLimits::fragments).
         limit: u32,
     },
     /// RFC 7692 section 7.2.2: a compressed message is DEFLATE data that refers to nothing before its window.
@@ -84,7 +84,7 @@ impl FrameError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disconnect::MAX_REASON_BYTES;
+    use crate::websocket::MAX_REASON_BYTES;
 
     #[test]
     fn every_text_fits_the_reason_of_a_close_frame_at_its_longest() {

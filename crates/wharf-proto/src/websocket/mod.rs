@@ -13,7 +13,7 @@
 //! A server's frames carry no mask, so the same bytes serve every receiver: encode once, share the buffer.
 //!
 //! The peer's faults are [`FrameError`], one variant a rule, each with its clause and close code. Memory is bounded
-//! by [`DeframeLimits`](crate::wire::DeframeLimits) and taken as bytes come, never by a length that was only
+//! by [`DeframeLimits`] and taken as bytes come, never by a length that was only
 //! declared; a connection that waits holds a deframer of at most 48 bytes.
 //!
 //! Messages may be compressed (RFC 7692), where both sides agree on it: see [`deflate`]. Off unless asked for.
@@ -27,8 +27,8 @@
 //!
 //! ```
 //! use bytes::BytesMut;
-//! use wharf_proto::websocket::{Opcode, Role, WebsocketDeframer, WebsocketEvent, write_close, write_frame};
-//! use wharf_proto::wire::{DeframeLimits, MessageKind};
+//! use wharf_proto::websocket::{DeframeLimits, MessageKind, Opcode, Role, WebsocketDeframer, WebsocketEvent};
+//! use wharf_proto::websocket::{write_close, write_frame};
 //!
 //! /// Takes what a socket read, and leaves in `answer` what it is to write. False: close after writing.
 //! fn echo(deframer: &mut WebsocketDeframer, input: &mut [u8], answer: &mut BytesMut) -> bool {
@@ -77,15 +77,17 @@ mod error;
 mod frame;
 pub mod handshake;
 mod mask;
+mod message;
 mod utf8;
 
-pub use close::{CloseCode, parse_close, write_close};
+pub use close::{CloseCode, MAX_REASON_BYTES, parse_close, write_close};
 pub use deframer::{WebsocketDeframer, WebsocketEvent};
 pub use error::FrameError;
 pub use frame::{
     FrameHeader, MAX_CONTROL_BYTES, MAX_HEADER_BYTES, Opcode, ReservedBits, write_frame, write_header,
 };
 pub use mask::apply_mask;
+pub use message::{DeframeLimits, MessageKind};
 pub use utf8::{InvalidUtf8, Utf8Stream};
 
 /// Which side of the connection this is.

@@ -77,7 +77,7 @@ pub fn check_origins(allowed: &[String]) -> Result<(), OriginPatternError> {
     allowed.iter().try_for_each(|text| text.parse::<OriginPattern>().map(drop))
 }
 
-/// The headers with which a page may read the answer (Fetch standard, CORS protocol). Only after [`Access::check`].
+/// The headers with which a page may read the answer (Fetch standard, CORS protocol). Only after `Access::check`.
 pub fn allow_reading(request: &HeaderMap, answer: &mut HeaderMap) {
     let Some(origin) = request.get(header::ORIGIN) else { return };
     answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());

@@ -10,10 +10,7 @@ use std::{cell::Cell, fmt};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{Compression, Reservation, TAIL, WindowBits};
-use crate::{
-    websocket::{FrameError, Utf8Stream},
-    wire::MessageKind,
-};
+use crate::websocket::{FrameError, MessageKind, Utf8Stream};
 
 /// Reads the compressed messages of one connection.
 pub struct Inflater {

@@ -1,6 +1,6 @@
 //! Stands in for the inflater where the crate is built without the feature `deflate`: there is none.
 
-use crate::{websocket::FrameError, wire::MessageKind};
+use crate::websocket::{FrameError, MessageKind};
 
 /// Cannot be made.
 #[derive(Debug)]

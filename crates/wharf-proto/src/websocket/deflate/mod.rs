@@ -29,8 +29,7 @@
 //! # #[cfg(feature = "deflate")] {
 //! use bytes::BytesMut;
 //! use wharf_proto::websocket::deflate::{Agreement, Compression, Parameters, WindowBits};
-//! use wharf_proto::websocket::{Opcode, Role, WebsocketDeframer, WebsocketEvent};
-//! use wharf_proto::wire::DeframeLimits;
+//! use wharf_proto::websocket::{DeframeLimits, Opcode, Role, WebsocketDeframer, WebsocketEvent};
 //!
 //! // What `Accepted::into_deflate` and `Answer::deflate` say after a handshake.
 //! let side = Compression { context_takeover: true, window_bits: WindowBits::MAX };

@@ -3,12 +3,9 @@
 use bytes::BytesMut;
 
 use super::*;
-use crate::{
-    websocket::{
-        CloseCode, FrameError, FrameHeader, Opcode, WebsocketDeframer, WebsocketEvent, apply_mask,
-        write_close, write_frame,
-    },
-    wire::{DeframeLimits, MessageKind},
+use crate::websocket::{
+    CloseCode, DeframeLimits, FrameError, FrameHeader, MessageKind, Opcode, WebsocketDeframer,
+    WebsocketEvent, apply_mask, write_close, write_frame,
 };
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];

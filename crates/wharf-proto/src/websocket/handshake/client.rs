@@ -2,9 +2,8 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::BytesMut;
-use memchr::memmem;
 
-use super::{AcceptKey, Single, VERSION, lists, token};
+use super::{AcceptKey, Single, VERSION, head_bytes, lists, token};
 use crate::websocket::deflate::{DeflateOffer, Parameters};
 
 /// The longest head of an answer, in bytes. LIMITS.md: `answer_head_bytes`.
@@ -151,10 +150,9 @@ impl<'a> ClientRequest<'a> {
     /// ones; by [`MAX_ANSWER_HEAD_BYTES`] it has said yes or no.
     pub fn check(&self, received: &[u8]) -> Result<Option<Answer<'a>>, AnswerError> {
         let window = &received[..received.len().min(MAX_ANSWER_HEAD_BYTES)];
-        let Some(end) = memmem::find(window, b"\r\n\r\n") else {
+        let Some(head_bytes) = head_bytes(window) else {
             return if received.len() < MAX_ANSWER_HEAD_BYTES { Ok(None) } else { Err(AnswerError::TooLong) };
         };
-        let head_bytes = end + 4;
         let mut headers = [httparse::EMPTY_HEADER; MAX_ANSWER_HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
         // A parser that finds the end elsewhere (it takes a bare LF for a line end) is not believed.

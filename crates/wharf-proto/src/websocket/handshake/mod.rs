@@ -40,6 +40,11 @@ impl AcceptKey {
     }
 }
 
+/// The length of a head, with the empty line that ends it (RFC 9112 section 2.1); `None` if that has not come.
+fn head_bytes(received: &[u8]) -> Option<usize> {
+    received.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4)
+}
+
 /// A header's value without the white space around it (RFC 9110 section 5.5).
 fn trim(value: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');

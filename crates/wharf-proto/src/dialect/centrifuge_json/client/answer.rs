@@ -50,7 +50,7 @@ pub enum ServerMessage {
     },
     /// Said unasked.
     Push(Box<ServerPush>),
-    /// To be answered with [`encode_pong`], where the connect result asked for pongs.
+    /// To be answered with [`encode_pong`](super::encode_pong), where the connect result asked for pongs.
     Ping,
 }
 

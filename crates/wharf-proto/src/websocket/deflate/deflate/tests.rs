@@ -1,12 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    websocket::{
-        Role, WebsocketDeframer, WebsocketEvent,
-        deflate::{Inflater, Parameters},
-    },
-    wire::{DeframeLimits, MessageKind},
+use crate::websocket::{
+    DeframeLimits, MessageKind, Role, WebsocketDeframer, WebsocketEvent,
+    deflate::{Inflater, Parameters},
 };
 
 const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
