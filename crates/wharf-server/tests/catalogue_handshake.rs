@@ -158,10 +158,10 @@ fn development_mode_takes_pages_and_names_of_this_machine_only() {
         "http://localhost@evil.example",
         "",
     ] {
-        right().and("Origin", origin).assert_refused(&server, 403, "this origin may not connect");
+        right().and("Origin", origin).assert_refused(&server, 403, "allowed_origins");
     }
     let twice = right().and("Origin", "http://localhost").and("Origin", "http://localhost");
-    twice.assert_refused(&server, 403, "this origin may not connect");
+    twice.assert_refused(&server, 403, "allowed_origins");
     // A foreign name that resolves to this machine.
     right().with("Host", "rebound.example").assert_refused(&server, 403, "localhost");
 }
@@ -197,7 +197,7 @@ fn otherwise_only_pages_that_are_configured_may_connect() {
         "http://localhost",
         "null",
     ] {
-        right().and("Origin", origin).assert_refused(&server, 403, "this origin may not connect");
+        right().and("Origin", origin).assert_refused(&server, 403, "allowed_origins");
     }
 }
 
@@ -301,4 +301,106 @@ fn bytes_behind_a_refused_upgrade_are_never_trusted() {
         assert!(statuses[0] >= 400, "{statuses:?}");
     }
     raw::assert_nothing_smuggled(&server);
+}
+
+/// The headers that an answer of this status has beside those of every answer with a body.
+fn headers_of(status: u16) -> &'static [(&'static str, &'static str)] {
+    match status {
+        // RFC 9110 section 15.5.6.
+        405 => &[("allow", "GET")],
+        // RFC 9110 section 15.5.22, and RFC 6455 section 4.4.
+        426 => &[("upgrade", "websocket"), ("sec-websocket-version", "13")],
+        _ => &[],
+    }
+}
+
+/// Refused with exactly this line and these headers, and nothing of a WebSocket.
+#[track_caller]
+fn assert_told(server: &Server, handshake: &Handshake, status: u16, message: &str) {
+    let answer = handshake.assert_refused(server, status, message);
+    assert_eq!(answer.json()["error"]["message"], message);
+    let text = answer.text();
+    assert!(!text.contains(['\n', '\r']), "one line: {text:?}");
+    assert_eq!(answer.header("content-length"), Some(&*text.len().to_string()));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let named = ["allow", "upgrade", "sec-websocket-version"].map(|name| (name, answer.header(name)));
+    let expected = headers_of(status);
+    for (name, value) in named {
+        let wanted = expected.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
+        assert_eq!(value, wanted, "{name} of {status}");
+    }
+    assert_eq!(answer.header("sec-websocket-accept"), None);
+    assert_eq!(answer.header("sec-websocket-protocol"), None);
+}
+
+// Rows 1-7 and 9: every way to be wrong, and the words that lead out of it.
+#[test]
+fn a_wrong_handshake_is_told_what_is_wrong_and_what_would_be_right() {
+    let server = Server::start();
+    let right = Handshake::right;
+    let (key, version) = ("Sec-WebSocket-Key", "Sec-WebSocket-Version");
+    let stripped = "this address speaks WebSocket: ask for it with the headers Upgrade: websocket and Connection: Upgrade; \
+                    if the client sent them, a proxy on the way removes them; \
+                    fall back to /connection/http_stream, /connection/sse or /connection/poll";
+    let unconnected = "the header Connection: Upgrade is missing; if the client sent it, a proxy on the way removes it; \
+                       fall back to /connection/http_stream, /connection/sse or /connection/poll";
+    let old = "this address speaks WebSocket, which needs HTTP/1.1; if the client spoke it, a proxy on the way speaks \
+               HTTP/1.0; fall back to /connection/http_stream, /connection/sse or /connection/poll";
+    let other_version = "the WebSocket version must be 13: send one header Sec-WebSocket-Version: 13";
+    let no_key = "the header Sec-WebSocket-Key is missing; send base64 of 16 random bytes";
+    let bad_key = "the header Sec-WebSocket-Key must be base64 of 16 bytes";
+    let many_keys = "the header Sec-WebSocket-Key stands there more than once; send it once";
+    let method = "a WebSocket is opened by GET; send the handshake by this method";
+    let origin =
+        "development mode serves pages from localhost only; configure allowed_origins to serve others";
+    let host = "development mode answers to localhost, 127.0.0.1 and [::1] only; ask by one of these names, or configure \
+                the server";
+    let subprotocol = "the header Sec-WebSocket-Protocol must be a comma-separated list of ASCII tokens";
+    let body = "a WebSocket handshake has no body; send none";
+    let nothing = "nothing is at this path; / lists the addresses";
+    let cases = [
+        (right().without("Upgrade").without("Connection"), 426, stripped),
+        (right().without("Upgrade"), 426, stripped),
+        (right().with("Upgrade", "h2c"), 426, stripped),
+        (right().with("Upgrade", "websocket2"), 426, stripped),
+        (right().without("Connection"), 426, unconnected),
+        (right().with("Connection", "keep-alive"), 426, unconnected),
+        (right().line("GET /connection/websocket HTTP/1.0"), 426, old),
+        (right().without(version), 426, other_version),
+        (right().with(version, "8"), 426, other_version),
+        (right().with(version, "13, 8"), 426, other_version),
+        (right().and(version, "13"), 426, other_version),
+        (right().without(key), 400, no_key),
+        (right().with(key, "c2hvcnQ="), 400, bad_key),
+        (right().with(key, "dGhlIHNhbXBsZSBub25jZSE="), 400, bad_key),
+        (right().and(key, KEY), 400, many_keys),
+        (right().line("POST /connection/websocket HTTP/1.1"), 405, method),
+        (right().line("OPTIONS /connection/websocket HTTP/1.1"), 405, method),
+        (right().and("Origin", "https://evil.example"), 403, origin),
+        (right().with("Host", "rebound.example"), 403, host),
+        (right().and("Sec-WebSocket-Protocol", "a b"), 400, subprotocol),
+        (right().and("Content-Length", "6"), 400, body),
+        (right().and("Transfer-Encoding", "chunked"), 400, body),
+        (
+            right().with("Connection", "close, Upgrade").line("GET /connection/websockets HTTP/1.1"),
+            404,
+            nothing,
+        ),
+    ];
+    for (handshake, status, message) in &cases {
+        assert_told(&server, handshake, *status, message);
+    }
+    let one_way = right().line("GET /connection/uni_websocket HTTP/1.1").without("Upgrade");
+    let elsewhere = stripped.replace(
+        "/connection/http_stream, /connection/sse or /connection/poll",
+        "/connection/uni_http_stream, /connection/uni_sse or /events",
+    );
+    assert_told(&server, &one_way, 426, &elsewhere);
+
+    // RFC 9110 section 9.3.2: an answer to HEAD is a head alone.
+    let head = right().line("HEAD /connection/websocket HTTP/1.1").bytes();
+    let mut socket = raw::connect(server.address());
+    raw::offer(&mut socket, &head);
+    let answer = String::from_utf8(raw::until_closed(&mut socket)).expect("a head is ASCII");
+    assert!(answer.starts_with("HTTP/1.1 405 ") && answer.ends_with("\r\n\r\n"), "{answer}");
 }

@@ -151,8 +151,8 @@ pub fn write_head(status: StatusCode, headers: &HeaderMap, out: &mut BytesMut) {
     out.put_slice(b"\r\n");
 }
 
-/// A whole answer as bytes, which says that the connection closes.
-pub fn write_closing(answer: Answer, out: &mut BytesMut) {
+/// A whole answer as bytes, which says that the connection closes. Returns where in `out` the body begins.
+pub fn write_closing(answer: Answer, out: &mut BytesMut) -> usize {
     let (mut parts, body) = answer.into_parts();
     let body = match body.content {
         Content::Whole(body) => body.unwrap_or_default(),
@@ -165,5 +165,7 @@ pub fn write_closing(answer: Answer, out: &mut BytesMut) {
     parts.headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     write_head(parts.status, &parts.headers, out);
+    let body_at = out.len();
     out.put_slice(&body);
+    body_at
 }

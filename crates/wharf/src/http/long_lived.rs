@@ -100,6 +100,15 @@ impl Kind {
         }
     }
 
+    /// The addresses that serve the same over plain HTTP, for a client that WebSocket does not reach.
+    pub fn fallbacks(self) -> Option<&'static str> {
+        match self {
+            Self::Websocket => Some("/connection/http_stream, /connection/sse or /connection/poll"),
+            Self::UniWebsocket => Some("/connection/uni_http_stream, /connection/uni_sse or /events"),
+            _ => None,
+        }
+    }
+
     fn is_one_way(self) -> bool {
         matches!(self, Self::UniWebsocket | Self::UniSse | Self::UniHttpStream)
     }

@@ -151,7 +151,7 @@ async fn stream(kind: Kind, head: &Parts, body: &mut Incoming, context: &Context
                 501,
                 "WebSocket over HTTP/2 (RFC 8441) is not served; connect by HTTP/1.1, as wss:// URLs do by themselves",
             ),
-            _ => takeover::refused(wharf_proto::websocket::handshake::Refusal::NoUpgrade),
+            _ => takeover::refused(kind, wharf_proto::websocket::handshake::Refusal::NoUpgrade),
         };
     }
     let node = &context.node;

@@ -1,7 +1,7 @@
 //! A long-lived request over HTTP/1, carried out without hyper: its socket leaves the runtime for the worker.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wharf_proto::{
     http::{BodyLength, Guard, Step},
@@ -14,7 +14,7 @@ use super::{
     body::{BodyError, Rate, Whole},
     guarded::Taken,
     http1,
-    long_lived::{self, Prepared},
+    long_lived::{self, Kind, Prepared},
     stream::Stream,
 };
 use crate::worker::{Attachment, ToWorker};
@@ -36,11 +36,16 @@ pub async fn carry_out(
     context: Context,
 ) {
     let is_websocket = taken.kind.is_websocket();
+    let asks_for_head = taken.head.method == Method::HEAD;
     let start = match start(taken, &mut guard, &mut stream, &mut buffer, &context).await {
         Ok(start) => start,
         Err(answer) => {
             let mut bytes = BytesMut::new();
-            answer::write_closing(*answer, &mut bytes);
+            let body_at = answer::write_closing(*answer, &mut bytes);
+            if asks_for_head {
+                // RFC 9110 section 9.3.2: an answer to HEAD has no body, but the header that says how long it were.
+                bytes.truncate(body_at);
+            }
             return http1::close(stream, &bytes).await;
         }
     };
@@ -118,7 +123,11 @@ fn upgrade(taken: &Taken, context: &Context) -> Result<Start, Box<Answer>> {
     };
     let headers = taken.head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let accepted = handshake::accept(taken.head.method.as_str(), taken.minor_version, headers, &policy)
-        .map_err(|refusal| Box::new(refused(refusal)))?;
+        .map_err(|refusal| match access.check(&taken.head) {
+            // It names the setting.
+            Err(foreign) if refusal == handshake::Refusal::Origin => foreign,
+            _ => Box::new(refused(taken.kind, refusal)),
+        })?;
     // Also the host, which the handshake leaves to us.
     access.check(&taken.head)?;
     if !matches!(taken.body, BodyLength::None | BodyLength::Bytes(0)) {
@@ -130,9 +139,14 @@ fn upgrade(taken: &Taken, context: &Context) -> Result<Start, Box<Answer>> {
     Ok(Start { prepared, head, chunked: false, heartbeat })
 }
 
-/// The answer to a handshake that failed. Also tells a client without WebSocket what this address is.
-pub fn refused(refusal: handshake::Refusal) -> Answer {
-    let mut answer = answer::error(refusal.status(), &refusal.to_string());
+/// The answer to a handshake that failed: what is wrong, what would be right, and where WebSocket may not pass, the
+/// addresses to fall back to.
+pub fn refused(kind: Kind, refusal: handshake::Refusal) -> Answer {
+    let mut message = refusal.to_string();
+    if let Some(addresses) = kind.fallbacks().filter(|_| refusal.suggests_fallback()) {
+        message = format!("{message}; fall back to {addresses}");
+    }
+    let mut answer = answer::error(refusal.status(), &message);
     for (name, value) in refusal.headers() {
         answer.headers_mut().insert(*name, HeaderValue::from_static(value));
     }

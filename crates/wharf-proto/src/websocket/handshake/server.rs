@@ -98,14 +98,17 @@ impl<'p> Accepted<'p> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// RFC 6455 section 4.1, item 2: the method is GET.
-    #[error("a WebSocket is opened by GET")]
+    #[error("a WebSocket is opened by GET; send the handshake by this method")]
     Method,
     /// RFC 6455 section 4.1, item 2, and RFC 9110 section 7.8: HTTP/1.0 has no `Upgrade`, so it is ignored there.
-    #[error("this address speaks WebSocket, which needs HTTP/1.1")]
+    #[error(
+        "this address speaks WebSocket, which needs HTTP/1.1; if the client spoke it, a proxy on the way speaks HTTP/1.0"
+    )]
     HttpVersion,
     /// RFC 6455 section 4.2.1, item 3.
     #[error(
-        "this address speaks WebSocket: ask for it with the headers Upgrade: websocket and Connection: Upgrade"
+        "this address speaks WebSocket: ask for it with the headers Upgrade: websocket and Connection: Upgrade; \
+         if the client sent them, a proxy on the way removes them"
     )]
     NoUpgrade,
     /// RFC 6455 section 4.2.1, item 4. Often a proxy removed it, so that falling back to HTTP is the way on.
@@ -114,16 +117,16 @@ pub enum Refusal {
     )]
     NoConnectionUpgrade,
     /// RFC 6455 section 4.2.1, item 2.
-    #[error("a request has exactly one Host header")]
+    #[error("a request has exactly one Host header; send the one of the URL")]
     Host,
     /// RFC 6455 section 4.4: the answer names the versions that the server speaks.
     #[error("the WebSocket version must be 13: send one header Sec-WebSocket-Version: 13")]
     Version,
     /// RFC 6455 section 4.2.1, item 5.
-    #[error("the header Sec-WebSocket-Key is missing")]
+    #[error("the header Sec-WebSocket-Key is missing; send base64 of 16 random bytes")]
     KeyMissing,
     /// RFC 6455 section 11.3.1: the header must not appear more than once.
-    #[error("the header Sec-WebSocket-Key stands there more than once")]
+    #[error("the header Sec-WebSocket-Key stands there more than once; send it once")]
     KeyRepeated,
     /// RFC 6455 section 4.2.1, item 5.
     #[error("the header Sec-WebSocket-Key must be base64 of 16 bytes")]
@@ -150,6 +153,12 @@ impl Refusal {
             Self::Subprotocol | Self::Extensions => 400,
             Self::Origin => 403,
         }
+    }
+
+    /// Whether a proxy that does not let WebSocket through may have made the request what it is. A client that
+    /// gets this answer should fall back to plain HTTP, and whoever answers may say at which address.
+    pub fn suggests_fallback(self) -> bool {
+        matches!(self, Self::HttpVersion | Self::NoUpgrade | Self::NoConnectionUpgrade)
     }
 
     /// The headers that belong to the status, beside those of any answer with a body.

@@ -186,6 +186,19 @@ fn refuses_a_request_without_upgrade_or_without_its_connection_option_with_426()
 }
 
 #[test]
+fn suggests_to_fall_back_where_a_proxy_may_have_changed_the_request() {
+    let refused = |asked: Asked| asked.refusal().is_some_and(Refusal::suggests_fallback);
+    assert!(refused(Asked { minor_version: 0, ..Asked::rightly() }));
+    assert!(refused(Asked::rightly().with("Upgrade", &[])));
+    assert!(refused(Asked::rightly().with("Connection", &[b"close"])));
+    // No proxy changes these: a client that falls back would only be refused elsewhere.
+    assert!(!refused(Asked { method: "POST", ..Asked::rightly() }));
+    for name in ["Host", "Sec-WebSocket-Version", "Sec-WebSocket-Key"] {
+        assert!(!refused(Asked::rightly().with(name, &[])), "{name}");
+    }
+}
+
+#[test]
 fn refuses_a_missing_or_doubled_host_with_400() {
     assert_eq!(Asked::rightly().with("Host", &[]).refusal(), Some(Refusal::Host));
     assert_eq!(Asked::rightly().with("Host", &[b"a", b"b"]).refusal(), Some(Refusal::Host));
