@@ -1,92 +1,16 @@
 //! The client commands against a server that runs: what they print, how they end, and what they say when refused.
 
+mod common;
+
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
-    sync::mpsc::{Receiver, channel},
+    process::Stdio,
     time::Duration,
 };
 
+use common::program::{Running, run, text, wharf};
 use serde_json::Value;
-
-/// Longer than anything here may take; reached only by a test that fails.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A `wharf` that sees no configuration but its arguments.
-fn wharf(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("WHARF_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-fn run(arguments: &[&str]) -> Output {
-    wharf(arguments).output().expect("wharf runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A process whose lines are read as they come, and which ends with the test.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().expect("wharf runs");
-        let output: ChildStdout = child.stdout.take().expect("a pipe");
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("a line")
-    }
-
-    /// The next event that `subscribe` prints.
-    fn event(&self) -> Value {
-        serde_json::from_str(&self.line()).expect("a line of JSON")
-    }
-
-    /// The events up to the first of this kind, which is returned.
-    fn event_of(&self, kind: &str) -> Value {
-        std::iter::repeat_with(|| self.event())
-            .find(|event| event["event"] == kind)
-            .expect("an endless iterator")
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(status.expect("kill runs").success());
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        self.child.wait().expect("the process ends").code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A server on a free port and a Unix path of its own.
 struct Server {

@@ -1,14 +1,12 @@
 //! The examples of the crate `wharf` as processes of their own.
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{OnceLock, mpsc},
-    thread,
+    process::{Command, Stdio},
+    sync::OnceLock,
 };
 
-use super::PATIENCE;
+use super::program::Running;
 
 /// What the example prints before its address.
 const READY: &str = "listening on ";
@@ -16,8 +14,9 @@ const READY: &str = "listening on ";
 /// The running example `websocket_echo`, which ends with this value.
 #[derive(Debug)]
 pub struct Echo {
-    child: Child,
-    address: String,
+    _process: Running,
+    /// As `127.0.0.1:9001`.
+    pub address: String,
 }
 
 impl Echo {
@@ -26,31 +25,16 @@ impl Echo {
     pub fn start() -> Self {
         let mut command = Command::new(example("websocket_echo"));
         command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("the example was built");
-        let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
-        let (announce, announced) = mpsc::sync_channel(1);
-        thread::spawn(move || {
-            let _ = announce.try_send(lines.next());
-            // Read to its end, so that the example never waits for us.
-            lines.map_while(Result::ok).for_each(drop);
-        });
-        let line = announced.recv_timeout(PATIENCE).ok().flatten().and_then(Result::ok).unwrap_or_default();
-        let address = line.strip_prefix(READY).map(str::to_owned);
-        let mut echo = Self { child, address: String::new() };
-        echo.address = address.unwrap_or_else(|| panic!("the example said {line:?}, not `{READY}...`"));
-        echo
+        let process = Running::start(command);
+        let line = process.line();
+        let address = line.strip_prefix(READY);
+        let address = address.unwrap_or_else(|| panic!("the example said {line:?}, not `{READY}...`"));
+        Self { address: address.to_owned(), _process: process }
     }
 
     /// Its address as the beginning of a URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // It may have ended by itself.
-        let _ = self.child.wait();
     }
 }
 

@@ -15,6 +15,7 @@ pub mod javascript;
 pub mod member;
 pub mod poll;
 pub mod process;
+pub mod program;
 pub mod proxy;
 pub mod raw;
 pub mod server;
