@@ -1,9 +1,10 @@
 // One npm `centrifuge` client, steered line by line.
 //
-//   node centrifuge_client.mjs TRANSPORT BASE_URL CHANNEL [OPTIONS]
+//   node centrifuge_client.mjs TRANSPORTS BASE_URL CHANNEL [OPTIONS]
 //
-// TRANSPORT is websocket, http_stream or sse. OPTIONS is a JSON object: `client` and `subscription` hold options of
-// the SDK's, `subscribe: false` leaves the channel alone at first.
+// TRANSPORTS is websocket, http_stream or sse, or several of them, separated by commas, to be tried in their order.
+// OPTIONS is a JSON object: `client` and `subscription` hold options of the SDK's, `subscribe: false` leaves the channel
+// alone at first.
 //
 // Every event is one JSON line on standard output: {"event":"connected",...}, connecting, disconnected, subscribing,
 // subscribed, unsubscribed, publication, join, leave, error. Every line on standard input is a command:
@@ -22,9 +23,9 @@ import process from 'node:process';
 import readline from 'node:readline';
 import { TRANSPORTS, Wire, makeClient } from './wharf.mjs';
 
-const [transport, base, channel, text = '{}'] = process.argv.slice(2);
-if (!TRANSPORTS.includes(transport) || !base || !channel) {
-  console.error('usage: centrifuge_client.mjs websocket|http_stream|sse BASE_URL CHANNEL [OPTIONS]');
+const [transports, base, channel, text = '{}'] = process.argv.slice(2);
+if (!transports?.split(',').every((transport) => TRANSPORTS.includes(transport)) || !base || !channel) {
+  console.error('usage: centrifuge_client.mjs websocket|http_stream|sse[,...] BASE_URL CHANNEL [OPTIONS]');
   process.exit(2);
 }
 const options = JSON.parse(text);
@@ -34,7 +35,7 @@ function tell(event, fields) {
 }
 
 const wire = new Wire();
-const client = makeClient(transport, base, wire, options.client);
+const client = makeClient(transports, base, wire, options.client);
 for (const event of ['connecting', 'connected', 'disconnected']) {
   client.on(event, (context) => tell(event, context));
 }

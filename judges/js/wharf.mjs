@@ -119,15 +119,20 @@ function destroySockets(agent) {
   for (const sockets of Object.values(agent.sockets)) for (const socket of sockets) socket.destroy();
 }
 
-/** Makes a client over `transport`, not connected yet. `options` are the SDK's. */
-export function makeClient(transport, base, wire, options = {}) {
-  const scheme = transport === 'websocket' ? base.replace(/^http/, 'ws') : base;
-  const endpoint = `${scheme}/connection/${transport}`;
-  if (transport === 'sse') {
+/**
+ * Makes a client, not connected yet, that tries each transport of a comma-separated list until one gets through.
+ * `options` are the SDK's.
+ */
+export function makeClient(transports, base, wire, options = {}) {
+  const endpoints = transports.split(',').map((transport) => {
+    const scheme = transport === 'websocket' ? base.replace(/^http/, 'ws') : base;
+    return { transport, endpoint: `${scheme}/connection/${transport}` };
+  });
+  if (endpoints.some(({ transport }) => transport === 'sse')) {
     wire.agent = new http.Agent();
     options = { ...options, eventsource: bindAgent(wire) };
   }
-  return new Centrifuge([{ transport, endpoint }], {
+  return new Centrifuge(endpoints, {
     websocket: wire.websocket(),
     fetch: wire.fetch(),
     readableStream: ReadableStream,

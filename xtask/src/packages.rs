@@ -16,6 +16,7 @@ struct Need {
     arguments: &'static [&'static str],
 }
 
+/// Without these the run fails.
 const NEEDS: &[Need] = &[
     Need { package: "curl", program: "curl", arguments: &["--version"] },
     // The tour needs the OpenBSD kind: it speaks to Unix paths and ends at the end of its input.
@@ -26,34 +27,66 @@ const NEEDS: &[Need] = &[
     Need { package: "python3-venv", program: "python3", arguments: &["-c", "import ensurepip, venv"] },
 ];
 
+/// Judges that are programs of Debian's, and not to be had everywhere: without them the run says loudly what it
+/// left out.
+const JUDGES: &[Need] = &[
+    Need { package: "chromium", program: "chromium", arguments: &["--version"] },
+    Need { package: "nginx", program: "nginx", arguments: &["-v"] },
+];
+
 /// Installs what is missing. Nothing is asked of the network where nothing is missing.
 pub fn install(root: &Path, deadline: Instant) -> Result<Outcome> {
-    let missing: Vec<&str> = NEEDS
-        .iter()
-        .filter(|need| !succeeds(need.program, need.arguments))
-        .map(|need| need.package)
-        .collect();
-    if missing.is_empty() {
+    let (missing, judges) = (missing(NEEDS), missing(JUDGES));
+    if missing.is_empty() && judges.is_empty() {
         return Ok(Outcome::passed("all there"));
     }
-    let packages = missing.join(" ");
-    if !is_root() || !succeeds("apt-get", &["--version"]) {
+    let may_install = is_root() && succeeds("apt-get", &["--version"]);
+    if !missing.is_empty() && !may_install {
+        let packages = missing.join(" ");
         return Ok(Outcome::failed(format!(
             "missing: {packages}\nAs root on Debian: apt-get install {packages}\nElsewhere install what these \
              packages bring, then run this again.\n"
         )));
     }
-    let mut update = command(root, "apt-get", "update -q");
-    update.env("DEBIAN_FRONTEND", "noninteractive");
-    let updated = finish(update, deadline)?;
-    let mut install = command(root, "apt-get", "install -q -y --no-install-recommends");
-    install.args(&missing).env("DEBIAN_FRONTEND", "noninteractive");
-    let mut installed = finish(install, deadline)?;
-    if !updated.success {
-        // Old lists may be good enough; where they are not, the cause comes first.
-        installed.output = updated.output + &installed.output;
+    let mut output = String::new();
+    if may_install {
+        // Old lists may be good enough; where they are not, the cause comes first in what is printed.
+        output = finish(apt_get(root, "update -q"), deadline)?.output;
+        // Apart from each other, since one package that is not there takes all with it.
+        for packages in [&missing, &judges] {
+            if !packages.is_empty() {
+                let mut install = apt_get(root, "install -q -y --no-install-recommends");
+                install.args(packages);
+                output += &finish(install, deadline)?.output;
+            }
+        }
     }
-    Ok(Outcome::of(installed, format!("installed {packages}")))
+    let (still_missing, left_out) = (self::missing(NEEDS), left_out());
+    if !still_missing.is_empty() {
+        return Ok(Outcome::failed(output));
+    }
+    if !left_out.is_empty() {
+        let left_out = left_out.join(" and ");
+        return Ok(Outcome::left_out(format!(
+            "nothing is judged by {left_out}, which cannot be installed here"
+        )));
+    }
+    Ok(Outcome::passed(format!("installed {}", [missing, judges].concat().join(" "))))
+}
+
+/// The judges that are not there.
+pub fn left_out() -> Vec<&'static str> {
+    missing(JUDGES)
+}
+
+fn missing(needs: &[Need]) -> Vec<&'static str> {
+    needs.iter().filter(|need| !succeeds(need.program, need.arguments)).map(|need| need.package).collect()
+}
+
+fn apt_get(root: &Path, arguments: &str) -> std::process::Command {
+    let mut command = command(root, "apt-get", arguments);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
 }
 
 fn is_root() -> bool {
@@ -66,9 +99,19 @@ mod tests {
 
     #[test]
     fn every_package_is_asked_for_once() {
-        let mut names: Vec<_> = NEEDS.iter().map(|need| need.package).collect();
+        let mut names: Vec<_> = NEEDS.iter().chain(JUDGES).map(|need| need.package).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), NEEDS.len());
+        assert_eq!(names.len(), NEEDS.len() + JUDGES.len());
+    }
+
+    #[test]
+    fn names_the_programs_that_are_not_there() {
+        let needs = [
+            Need { package: "there", program: "true", arguments: &[] },
+            Need { package: "absent", program: "no-such-program", arguments: &[] },
+            Need { package: "of another kind", program: "false", arguments: &[] },
+        ];
+        assert_eq!(missing(&needs), ["absent", "of another kind"]);
     }
 }

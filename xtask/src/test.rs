@@ -84,6 +84,7 @@ fn clients(root: &Path) -> Result<Outcome> {
     command
         .env("WHARF_JUDGES_JS", judges::javascript(root))
         .env("WHARF_JUDGES_PYTHON", judges::python(root))
+        .env("WHARF_JUDGES_LEFT_OUT", packages::left_out().join(" "))
         .env("WHARF_JUDGES_CHECKS", &checks);
     let mut outcome = tested(finish(command, stage::CLIENTS.deadline())?);
     let tests = outcome.counts.passed;
