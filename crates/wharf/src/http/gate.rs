@@ -60,8 +60,8 @@ async fn serve_plain(mut stream: Stream, context: Context, opened_at: Instant) {
     };
     match protocol {
         Protocol::Tls => {
-            if let Some(stream) = handshake(stream, buffer, &context, opened_at).await {
-                serve_inside_tls(stream, context, opened_at).await;
+            if let Some(stream) = Box::pin(handshake(stream, buffer, &context, opened_at)).await {
+                Box::pin(serve_inside_tls(stream, context, opened_at)).await;
             }
         }
         other => serve_protocol(other, stream, buffer, context, opened_at).await,
@@ -86,7 +86,7 @@ async fn serve_protocol(
 ) {
     match protocol {
         Protocol::Http1 => http1::serve(stream, buffer, context, opened_at).await,
-        Protocol::Http2 => http2::serve(stream, buffer.freeze(), context, opened_at).await,
+        Protocol::Http2 => Box::pin(http2::serve(stream, buffer.freeze(), context, opened_at)).await,
         Protocol::Lines => attach_lines(stream, buffer, &context),
         Protocol::Tls | Protocol::Unknown => http1::close(stream, HINT).await,
     }
@@ -229,6 +229,17 @@ mod tests {
                 assert_eq!(detect(&bytes[..end]), expected, "{:?}", String::from_utf8_lossy(&bytes[..end]));
             }
         }
+    }
+
+    fn bytes_of_task<F>(_: impl Fn(AcceptedSocket, Arc<Node>, usize) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A task is moved when it is spawned, several times, and held until the protocol is known.
+    #[test]
+    fn the_task_of_a_new_connection_is_small() {
+        let bytes = bytes_of_task(serve);
+        assert!(bytes <= 4096, "{bytes}");
     }
 
     #[test]

@@ -27,7 +27,8 @@ const LINGER_BYTES: usize = 256 * 1024;
 pub async fn serve(stream: Stream, buffer: BytesMut, context: Context, opened_at: Instant) {
     let mut guarded = Guarded::new(stream, buffer, &context.node.settings, opened_at);
     match guarded.has_work_for_hyper().await {
-        Ok(true) => match run_hyper(guarded, context.clone()).await {
+        // Boxed, as most connections that stay come by and never need hyper's state.
+        Ok(true) => match Box::pin(run_hyper(guarded, context.clone())).await {
             Some(back) => guarded = back,
             None => return,
         },
@@ -88,7 +89,8 @@ pub async fn close(mut stream: Stream, last_words: &[u8]) {
     let closing = async {
         stream.write_all(last_words).await?;
         stream.shutdown().await?;
-        let mut piece = [0; 4096];
+        // Not in the future itself, which is the task of every connection.
+        let mut piece = vec![0; 4096];
         let mut dropped = 0;
         while dropped < LINGER_BYTES {
             match stream.read(&mut piece).await? {
