@@ -113,20 +113,28 @@ impl WebsocketDeframer {
         sink: &mut dyn FnMut(WebsocketEvent<'_>),
     ) -> Result<(), FrameError> {
         let mut rest = input;
-        while !self.ended && !rest.is_empty() {
-            let result = match self.partial.as_ref().and_then(|partial| partial.frame) {
-                Some((header, received)) => self.continue_frame(header, received, rest, sink),
-                None => self.begin_frame(rest, sink),
-            };
-            match result {
-                Ok(taken) => rest = &mut mem::take(&mut rest)[taken..],
-                Err(error) => {
-                    self.end();
-                    return Err(error);
-                }
-            }
+        while !rest.is_empty() {
+            let taken = self.feed_one(rest, sink)?;
+            rest = &mut mem::take(&mut rest)[taken..];
         }
         Ok(())
+    }
+
+    /// Takes as much from the start of `input` as makes at most one event, and returns how much that was: something
+    /// of what there is. For callers that act on one event before they look for the next.
+    pub fn feed_one(
+        &mut self,
+        input: &mut [u8],
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<usize, FrameError> {
+        if self.ended || input.is_empty() {
+            return Ok(input.len());
+        }
+        let result = match self.partial.as_ref().and_then(|partial| partial.frame) {
+            Some((header, received)) => self.continue_frame(header, received, input, sink),
+            None => self.begin_frame(input, sink),
+        };
+        result.inspect_err(|_| self.end())
     }
 
     /// Whether a close frame came or a rule was broken, so that nothing more is looked at.

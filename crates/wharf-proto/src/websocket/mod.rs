@@ -71,6 +71,7 @@
 //! ```
 
 mod close;
+pub mod connection;
 pub mod deflate;
 mod deframer;
 mod error;
@@ -81,6 +82,7 @@ mod message;
 mod utf8;
 
 pub use close::{CloseCode, MAX_REASON_BYTES, parse_close, write_close};
+pub use connection::{ClientHandshake, Connection, End, Event, SendError, ServerHandshake, State};
 pub use deframer::{WebsocketDeframer, WebsocketEvent};
 pub use error::FrameError;
 pub use frame::{

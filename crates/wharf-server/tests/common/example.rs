@@ -1,4 +1,4 @@
-//! The examples of the crate `wharf` as processes of their own.
+//! The examples of the crates `wharf` and `wharf-proto` as processes of their own.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use super::program::Running;
 /// What the example prints before its address.
 const READY: &str = "listening on ";
 
-/// The running example `websocket_echo`, which ends with this value.
+/// A running example that echoes, which ends with this value.
 #[derive(Debug)]
 pub struct Echo {
     _process: Running,
@@ -20,16 +20,27 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Starts it on a port that the system chooses, and waits until it listens.
+    /// Starts `websocket_echo` of the crate `wharf`.
     #[track_caller]
     pub fn start() -> Self {
-        let mut command = Command::new(example("websocket_echo"));
+        Self::of("websocket_echo")
+    }
+
+    /// Starts an example by its name on a port that the system chooses, and waits until it listens.
+    #[track_caller]
+    pub fn of(name: &str) -> Self {
+        let mut command = Command::new(example(name));
         command.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
         let process = Running::start(command);
         let line = process.line();
         let address = line.strip_prefix(READY);
         let address = address.unwrap_or_else(|| panic!("the example said {line:?}, not `{READY}...`"));
         Self { address: address.to_owned(), _process: process }
+    }
+
+    /// Its host and port.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// Its address as the beginning of a URL.

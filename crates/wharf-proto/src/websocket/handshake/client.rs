@@ -6,12 +6,12 @@ use bytes::BytesMut;
 use super::{AcceptKey, Single, VERSION, head_bytes, lists, token};
 use crate::websocket::deflate::{DeflateOffer, Parameters};
 
-/// The longest head of an answer, in bytes. LIMITS.md: `answer_head_bytes`.
+/// The longest head of an answer, in bytes. LIMITS.md: `max_answer_head_bytes`.
 pub const MAX_ANSWER_HEAD_BYTES: usize = 16_384;
 
 const EXTENSIONS: &str = "sec-websocket-extensions";
 
-/// The most headers of an answer. LIMITS.md: `answer_headers`.
+/// The most headers of an answer. LIMITS.md: `max_answer_headers`.
 pub const MAX_ANSWER_HEADERS: usize = 64;
 
 /// A request for a WebSocket. [`write`](Self::write) it, then [`check`](Self::check) what comes back.
@@ -68,6 +68,9 @@ pub struct Answer<'a> {
 /// An answer that does not open a WebSocket. Close the connection.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnswerError {
+    /// The stream ended before the answer was whole.
+    #[error("the server ended the connection before its answer was whole")]
+    Ended,
     /// No head ended within [`MAX_ANSWER_HEAD_BYTES`].
     #[error("the head of the answer is longer than {MAX_ANSWER_HEAD_BYTES} bytes")]
     TooLong,
@@ -97,6 +100,11 @@ pub enum AnswerError {
 }
 
 impl<'a> ClientRequest<'a> {
+    /// A request for `target` with nothing else. `key` is 16 random bytes, for example `rand::random()`.
+    pub fn new(host: &'a str, target: &'a str, key: [u8; 16]) -> Self {
+        Self { host, target, key, subprotocols: &[], deflate: None, headers: &[] }
+    }
+
     /// Appends the head of the request, or nothing if it cannot be written.
     pub fn write(&self, out: &mut BytesMut) -> Result<(), InvalidRequest> {
         self.validate()?;

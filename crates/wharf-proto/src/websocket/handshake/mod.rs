@@ -2,14 +2,20 @@
 //!
 //! * [`accept`] is the server's half. It is given a request head that an HTTP parser has read, and says yes with
 //!   what to answer, or no with the reason, the status and the headers that tell a client what to do instead.
+//! * [`Request`] reads the head of a request, for a server without an HTTP parser of its own.
 //! * [`ClientRequest`] is the client's half: it writes the request, and checks the answer.
+//!
+//! Over a stream of bytes, [`ServerHandshake`](super::ServerHandshake) and [`ClientHandshake`](super::ClientHandshake)
+//! do the reading and buffering around them.
 
 mod client;
+mod request;
 mod server;
 
 pub use client::{
     Answer, AnswerError, ClientRequest, InvalidRequest, MAX_ANSWER_HEAD_BYTES, MAX_ANSWER_HEADERS,
 };
+pub use request::{MAX_REQUEST_HEAD_BYTES, MAX_REQUEST_HEADERS, Request};
 pub use server::{Accepted, Policy, Refusal, accept};
 
 use base64::{Engine, prelude::BASE64_STANDARD};

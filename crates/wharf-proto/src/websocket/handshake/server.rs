@@ -9,7 +9,9 @@ use base64::{
 };
 use bytes::BytesMut;
 
-use super::{AcceptKey, Single, VERSION, elements, lists, token};
+use super::{
+    AcceptKey, MAX_REQUEST_HEAD_BYTES, MAX_REQUEST_HEADERS, Single, VERSION, elements, lists, token,
+};
 use crate::websocket::deflate::{Agreement, DeflatePolicy, ExtensionsValue, Negotiation};
 
 /// A key is a nonce that nobody reads: what its unused last bits hold is of no matter.
@@ -24,9 +26,16 @@ pub struct Policy<'p> {
     /// Whether a page from this origin may connect; `None` for a request without `Origin`, which does not come
     /// from a page (RFC 6455 section 10.2). Is not asked about an origin that is repeated or not text: that is
     /// refused.
-    pub origin_allowed: &'p dyn Fn(Option<&str>) -> bool,
+    pub origin_allowed: &'p (dyn Fn(Option<&str>) -> bool + Sync),
     /// Whether and how messages are compressed; `None` declines what the client offers.
     pub deflate: Option<DeflatePolicy<'p>>,
+}
+
+/// No subprotocol, no compression, and no pages: only programs, which send no `Origin`.
+impl Default for Policy<'_> {
+    fn default() -> Self {
+        Self { subprotocols: &[], origin_allowed: &|origin| origin.is_none(), deflate: None }
+    }
 }
 
 impl fmt::Debug for Policy<'_> {
@@ -141,6 +150,18 @@ pub enum Refusal {
     /// only with [`Policy::deflate`].
     #[error("the header Sec-WebSocket-Extensions must be a list such as: permessage-deflate; name=value")]
     Extensions,
+    /// The head did not end within [`MAX_REQUEST_HEAD_BYTES`], or has more than [`MAX_REQUEST_HEADERS`] headers. Only
+    /// [`Request::read`](super::Request::read) says so, like the two that follow.
+    #[error(
+        "the head of the request is longer than {MAX_REQUEST_HEAD_BYTES} bytes or {MAX_REQUEST_HEADERS} headers"
+    )]
+    HeadTooLong,
+    /// RFC 9112 section 3: the bytes are no request of HTTP/1.
+    #[error("this address speaks WebSocket, and what came is no HTTP/1.1 request")]
+    Malformed,
+    /// RFC 6455 section 4.1: what follows the request are frames, so there is no place for a body.
+    #[error("a WebSocket handshake has no body; send none")]
+    Body,
 }
 
 impl Refusal {
@@ -150,8 +171,9 @@ impl Refusal {
             Self::Method => 405,
             Self::HttpVersion | Self::NoUpgrade | Self::NoConnectionUpgrade | Self::Version => 426,
             Self::Host | Self::KeyMissing | Self::KeyRepeated | Self::KeyInvalid => 400,
-            Self::Subprotocol | Self::Extensions => 400,
+            Self::Subprotocol | Self::Extensions | Self::Malformed | Self::Body => 400,
             Self::Origin => 403,
+            Self::HeadTooLong => 431,
         }
     }
 
@@ -172,6 +194,32 @@ impl Refusal {
             }
             _ => &[],
         }
+    }
+}
+
+impl Refusal {
+    /// The whole answer, with its text as the body. Write it, then close the connection.
+    pub fn response(self) -> Vec<u8> {
+        let body = format!("{self}\n");
+        let reason = match self.status() {
+            403 => "Forbidden",
+            405 => "Method Not Allowed",
+            426 => "Upgrade Required",
+            431 => "Request Header Fields Too Large",
+            _ => "Bad Request",
+        };
+        let mut head = format!("HTTP/1.1 {} {reason}\r\n", self.status());
+        let mut connection = "close".to_owned();
+        for (name, value) in self.headers() {
+            match *name {
+                // RFC 9110 section 7.6.1: one list of options.
+                "Connection" => connection = format!("{value}, close"),
+                name => head += &format!("{name}: {value}\r\n"),
+            }
+        }
+        head += &format!("Connection: {connection}\r\nContent-Type: text/plain; charset=utf-8\r\n");
+        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        (head + &body).into_bytes()
     }
 }
 

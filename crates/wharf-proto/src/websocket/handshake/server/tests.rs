@@ -1,4 +1,4 @@
-use std::{cell::RefCell, time::Instant};
+use std::{sync::Mutex, time::Instant};
 
 use super::*;
 
@@ -137,16 +137,16 @@ fn refuses_an_origin_that_the_policy_refuses_with_403() {
 
 #[test]
 fn asks_the_policy_for_the_origin_as_it_was_sent() {
-    let asked_for = RefCell::new(Vec::new());
+    let asked_for = Mutex::new(Vec::new());
     let allowed = |origin: Option<&str>| {
-        asked_for.borrow_mut().push(origin.map(str::to_owned));
+        asked_for.lock().unwrap().push(origin.map(str::to_owned));
         true
     };
     let asked = Asked::rightly().with("Origin", &[b" https://Wharf.example:8000 "]);
     let headers = asked.headers.iter().map(|(name, value)| (*name, &value[..]));
     accept("GET", 1, headers, &Policy { subprotocols: &[], origin_allowed: &allowed, deflate: None })
         .unwrap();
-    assert_eq!(asked_for.into_inner(), [Some("https://Wharf.example:8000".to_owned())]);
+    assert_eq!(asked_for.into_inner().unwrap(), [Some("https://Wharf.example:8000".to_owned())]);
 }
 
 // Row 5.

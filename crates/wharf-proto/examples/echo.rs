@@ -1,0 +1,68 @@
+//! An echo server on plain `std::net`, with a thread for each connection:
+//!
+//! ```text
+//! cargo run --release -p wharf-proto --example echo 127.0.0.1:9001
+//! ```
+
+use std::{
+    error::Error,
+    io::{self, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use wharf_proto::websocket::{
+    DeframeLimits, Event, ServerHandshake, State, deflate::DeflatePolicy, handshake::Policy,
+};
+
+const LIMITS: DeframeLimits = DeframeLimits { message_bytes: 16 << 20, fragments: 65_536 };
+
+fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let policy = Policy {
+        origin_allowed: &|_origin| true, // Any page may connect.
+        deflate: Some(DeflatePolicy::default()),
+        ..Policy::default()
+    };
+    let mut buffer = vec![0; 65_536];
+    let mut handshake = ServerHandshake::new();
+    let opened = loop {
+        let count = stream.read(&mut buffer)?;
+        match handshake.receive(&buffer[..count]) {
+            Ok(false) => {}
+            whole => break whole.and_then(|_| handshake.accept(&policy, LIMITS)),
+        }
+    };
+    let mut connection = match opened {
+        Ok(connection) => connection,
+        Err(refusal) => return Ok(stream.write_all(&refusal.response())?),
+    };
+    loop {
+        stream.write_all(&connection.output().split())?;
+        match connection.poll_event() {
+            Some(Event::Message { kind, payload }) => connection.send(kind, &payload)?,
+            Some(_) => {} // Pings are answered, and so is a close frame.
+            None if connection.state() == State::Finished => break,
+            None => {
+                let count = stream.read(&mut buffer)?;
+                connection.receive(&buffer[..count]);
+            }
+        }
+    }
+    // What was not read would reset the connection, and our close frame could be lost.
+    stream.shutdown(Shutdown::Write)?;
+    io::copy(&mut stream.take(32 << 20), &mut io::sink())?;
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:9001"))?;
+    println!("listening on {}", listener.local_addr()?);
+    for stream in listener.incoming() {
+        let stream = stream?;
+        thread::spawn(move || serve(stream).unwrap_or_else(|error| eprintln!("a connection ended: {error}")));
+    }
+    Ok(())
+}

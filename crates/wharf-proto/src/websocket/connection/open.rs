@@ -1,0 +1,131 @@
+//! The opening handshake over a stream of bytes, in either role, up to the connection that it makes.
+
+use bytes::{Buf, BytesMut};
+
+use super::{Connection, Role};
+use crate::websocket::{
+    DeframeLimits,
+    handshake::{
+        AnswerError, ClientRequest, InvalidRequest, MAX_REQUEST_HEAD_BYTES, Policy, Refusal, Request,
+    },
+};
+
+/// The server's half: takes bytes until a request is whole, shows it, and makes the connection.
+///
+/// Nothing is written before [`accept`](Self::accept), so a [`request`](Self::request) for what is not served here can
+/// be answered by the caller. A [`Refusal`] brings its answer along: [`Refusal::response`]. How much is taken is bounded
+/// by [`MAX_REQUEST_HEAD_BYTES`], and for how long by the caller.
+#[derive(Debug, Default)]
+pub struct ServerHandshake {
+    received: BytesMut,
+    /// So much of it was searched for the end of the head.
+    searched: usize,
+}
+
+impl ServerHandshake {
+    /// Waits for a request.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes what was read; true once the head of the request is whole. Nothing means the end of the stream. Each byte
+    /// is searched once, however they come.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<bool, Refusal> {
+        self.received.extend_from_slice(bytes);
+        let from = self.searched.saturating_sub(3);
+        self.searched = self.received.len();
+        let is_whole = self.received[from..].windows(4).any(|end| end == b"\r\n\r\n");
+        if bytes.is_empty() && !is_whole {
+            return Err(Refusal::Malformed);
+        }
+        if !is_whole && self.received.len() < MAX_REQUEST_HEAD_BYTES {
+            return Ok(false);
+        }
+        Request::read(&self.received).map(|request| request.is_some())
+    }
+
+    /// The request, once it is whole: for whoever serves several paths, or looks at cookies or tokens.
+    pub fn request(&self) -> Option<Request<'_>> {
+        Request::read(&self.received).ok().flatten()
+    }
+
+    /// Accepts the request, if it is whole and the policy allows it: the answer is in the connection's output, and what
+    /// came after the request in its input.
+    ///
+    /// Compression is agreed on only where the crate is built with the feature `deflate`.
+    pub fn accept(self, policy: &Policy<'_>, limits: DeframeLimits) -> Result<Connection, Refusal> {
+        let Self { mut received, .. } = self;
+        let request = Request::read(&received)?.ok_or(Refusal::Malformed)?;
+        #[cfg(not(feature = "deflate"))]
+        let policy = &Policy { deflate: None, ..*policy };
+        let (head_bytes, accepted) = (request.head_bytes(), request.accept(policy)?);
+        received.advance(head_bytes);
+        let mut connection = Connection::new(Role::Server, limits, None);
+        accepted.write_response(&mut connection.output);
+        connection.input = received;
+        connection.subprotocol = accepted.subprotocol().map(Into::into);
+        #[cfg(feature = "deflate")]
+        if let Some(agreement) = accepted.into_deflate() {
+            connection = connection.with_deflate(agreement);
+        }
+        Ok(connection)
+    }
+}
+
+/// The client's half: writes the request, checks the answer, and makes the connection.
+#[derive(Debug)]
+pub struct ClientHandshake<'a> {
+    request: ClientRequest<'a>,
+    output: BytesMut,
+    received: BytesMut,
+}
+
+impl<'a> ClientHandshake<'a> {
+    /// Begins with a request, or says what of it cannot be written.
+    ///
+    /// Compression is offered only where the crate is built with the feature `deflate`.
+    pub fn new(request: ClientRequest<'a>) -> Result<Self, InvalidRequest> {
+        #[cfg(not(feature = "deflate"))]
+        let request = ClientRequest { deflate: None, ..request };
+        let mut output = BytesMut::new();
+        request.write(&mut output)?;
+        Ok(Self { request, output, received: BytesMut::new() })
+    }
+
+    /// What is to be written to the server: the request. Take off what was written.
+    pub fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// Takes what was read; true once the server's answer is whole and a yes. Nothing means the end of the stream.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<bool, AnswerError> {
+        self.received.extend_from_slice(bytes);
+        match self.request.check(&self.received)? {
+            Some(_) => Ok(true),
+            None if bytes.is_empty() => Err(AnswerError::Ended),
+            None => Ok(false),
+        }
+    }
+
+    /// The connection that the answer opened, with what came after the answer in its input. Each frame is masked by
+    /// four bytes that `masks` gives, from a strong source of entropy (RFC 6455 section 5.3): `|| rand::random()`.
+    ///
+    /// [`AnswerError::Ended`] if the answer is not whole.
+    pub fn open(
+        self,
+        limits: DeframeLimits,
+        masks: impl FnMut() -> [u8; 4] + Send + 'static,
+    ) -> Result<Connection, AnswerError> {
+        let Self { request, mut received, .. } = self;
+        let answer = request.check(&received)?.ok_or(AnswerError::Ended)?;
+        received.advance(answer.head_bytes);
+        let mut connection = Connection::client(limits, masks);
+        connection.input = received;
+        connection.subprotocol = answer.subprotocol.map(Into::into);
+        #[cfg(feature = "deflate")]
+        if let Some(parameters) = answer.deflate {
+            connection = connection.with_deflate(crate::websocket::deflate::Agreement::new(parameters));
+        }
+        Ok(connection)
+    }
+}

@@ -1,0 +1,340 @@
+use super::*;
+use crate::websocket::{
+    WebsocketEvent,
+    handshake::{AnswerError, ClientRequest, MAX_REQUEST_HEAD_BYTES, Policy, Refusal},
+};
+
+const LIMITS: DeframeLimits = DeframeLimits { message_bytes: 100_000, fragments: 8 };
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+const KEY: [u8; 16] = *b"sixteen of bytes";
+
+fn server() -> Connection {
+    Connection::server(LIMITS)
+}
+
+fn client() -> Connection {
+    Connection::client(LIMITS, || MASK)
+}
+
+/// Hands over what one wants written, in pieces of `piece` bytes. Both must have been polled to the end.
+fn carry(from: &mut Connection, to: &mut Connection, piece: usize) -> Vec<Event> {
+    let bytes = from.output().split();
+    let mut events = Vec::new();
+    for piece in bytes.chunks(piece) {
+        to.receive(piece);
+        events.extend(std::iter::from_fn(|| to.poll_event()));
+    }
+    events
+}
+
+/// The bytes of frames that a client writes.
+fn masked(write: impl FnOnce(&mut BytesMut)) -> BytesMut {
+    let mut out = BytesMut::new();
+    write(&mut out);
+    out
+}
+
+/// What the output holds, read by the other role.
+fn written(connection: &mut Connection) -> Vec<String> {
+    let role = if connection.role() == Role::Client { Role::Server } else { Role::Client };
+    let mut found = Vec::new();
+    let mut sink = |event: WebsocketEvent<'_>| found.push(format!("{event:?}"));
+    let limits = DeframeLimits { fragments: 1, ..LIMITS };
+    WebsocketDeframer::new(role, limits).feed(&mut connection.output().split(), &mut sink).unwrap();
+    found
+}
+
+fn closed(code: u16, reason: &str) -> Event {
+    Event::Ended(End::Closed { code: CloseCode::new(code), reason: reason.into() })
+}
+
+#[test]
+fn messages_and_pings_cross_in_both_directions_in_any_pieces() {
+    for piece in [1, 2, 3, 7, 1_000] {
+        for (mut one, mut other) in [(server(), client()), (client(), server())] {
+            one.send_text("ahoy").unwrap();
+            one.ping(b"tick").unwrap();
+            one.send(MessageKind::Binary, &[7; 300]).unwrap();
+            let events = carry(&mut one, &mut other, piece);
+            let message = |kind, payload: &[u8]| Event::Message { kind, payload: payload.to_vec().into() };
+            let expected = [
+                message(MessageKind::Text, b"ahoy"),
+                Event::Ping(b"tick".to_vec().into()),
+                message(MessageKind::Binary, &[7; 300]),
+            ];
+            assert_eq!(events, expected, "pieces of {piece}");
+            assert_eq!(carry(&mut other, &mut one, piece), [Event::Pong(b"tick".to_vec().into())]);
+            assert_eq!((one.state(), other.state()), (State::Open, State::Open));
+        }
+    }
+}
+
+// RFC 6455 section 7.1.1.
+#[test]
+fn the_server_ends_the_stream_first_whoever_closes() {
+    for server_begins in [true, false] {
+        let (mut server, mut client) = (server(), client());
+        let (first, second) =
+            if server_begins { (&mut server, &mut client) } else { (&mut client, &mut server) };
+        first.close(CloseCode::GOING_AWAY, "tide");
+        assert_eq!(first.state(), State::Closing);
+        assert_eq!(carry(first, second, 1), [closed(1001, "tide")]);
+        assert_eq!(carry(second, first, 1), [closed(1001, "")]);
+        assert_eq!((server.state(), client.state()), (State::Finished, State::Closing));
+        client.receive(b"");
+        assert_eq!(client.poll_event(), None);
+        assert_eq!(client.state(), State::Finished);
+    }
+}
+
+#[test]
+fn both_may_close_at_once() {
+    let (mut server, mut client) = (server(), client());
+    server.close(CloseCode::NORMAL, "one");
+    client.close(CloseCode::GOING_AWAY, "other");
+    let (from_server, from_client) = (server.output().split(), client.output().split());
+    client.receive(&from_server);
+    server.receive(&from_client);
+    assert_eq!(server.poll_event(), Some(closed(1001, "other")));
+    assert_eq!(client.poll_event(), Some(closed(1000, "one")));
+    assert!(server.output().is_empty() && client.output().is_empty(), "a second close frame");
+    assert_eq!((server.state(), client.state()), (State::Finished, State::Closing));
+}
+
+#[test]
+fn a_close_without_a_code_is_answered_by_one_without_a_code() {
+    let mut server = server();
+    server.receive(&masked(|out| write_close(out, None, "", Some(MASK))));
+    let event = server.poll_event().unwrap();
+    assert!(matches!(&event, Event::Ended(end) if end.code() == 1005), "{event:?}");
+    assert_eq!(server.output()[..], [0x88, 0]);
+}
+
+#[test]
+fn messages_that_were_under_way_still_come_after_our_close() {
+    let (mut server, mut client) = (server(), client());
+    client.send_text("crossing").unwrap();
+    client.ping(b"there?").unwrap();
+    server.close(CloseCode::NORMAL, "");
+    assert_eq!(carry(&mut client, &mut server, 1_000).len(), 2);
+    // RFC 6455 sections 5.5.1 and 5.5.2: no data follows our close frame, but the ping is answered.
+    assert_eq!(server.send_text("late"), Err(SendError::Closing));
+    assert_eq!(server.ping(b""), Err(SendError::Closing));
+    assert_eq!(server.output()[..], *b"\x88\x02\x03\xe8\x8a\x06there?");
+}
+
+#[test]
+fn nothing_is_looked_at_after_the_peers_close() {
+    let mut server = server();
+    let bytes = masked(|out| {
+        write_close(out, Some(CloseCode::NORMAL), "", Some(MASK));
+        write_frame(out, Opcode::Text, b"late", Some(MASK));
+    });
+    server.receive(&bytes);
+    server.receive(&bytes);
+    assert_eq!(server.poll_event(), Some(closed(1000, "")));
+    assert_eq!(server.poll_event(), None);
+    assert_eq!(written(&mut server).len(), 1);
+    assert_eq!(server.send_text("late"), Err(SendError::Closing));
+}
+
+// RFC 6455 section 7.1.7.
+#[test]
+fn a_broken_rule_is_told_to_the_peer_and_ends_the_connection() {
+    for mut one in [server(), client()] {
+        // Masked where it must not be, and not masked where it must.
+        let mask = (one.role() == Role::Client).then_some(MASK);
+        one.receive(&masked(|out| write_frame(out, Opcode::Text, b"ahoy", mask)));
+        let fault = if mask.is_some() { FrameError::Masked } else { FrameError::Unmasked };
+        assert_eq!(one.poll_event(), Some(Event::Ended(End::Failed(fault))));
+        assert_eq!(one.state(), State::Finished);
+        let said = written(&mut one);
+        assert!(said[0].contains("1002") && said[0].contains(&fault.to_string()), "{said:?}");
+    }
+}
+
+#[test]
+fn a_rule_broken_while_closing_is_told_by_no_second_close_frame() {
+    let mut server = server();
+    server.close(CloseCode::NORMAL, "");
+    server.receive(&[0x81, 0]);
+    assert_eq!(server.poll_event(), Some(Event::Ended(End::Failed(FrameError::Unmasked))));
+    assert_eq!(written(&mut server).len(), 1);
+}
+
+#[test]
+fn a_stream_that_ends_without_a_close_frame_is_lost_after_what_came() {
+    for closes in [false, true] {
+        let mut server = server();
+        if closes {
+            server.close(CloseCode::NORMAL, "");
+        }
+        server.receive(&masked(|out| write_frame(out, Opcode::Text, b"last", Some(MASK))));
+        server.receive(&[0x81]); // The beginning of another.
+        server.receive(b"");
+        assert!(matches!(server.poll_event(), Some(Event::Message { .. })));
+        let event = server.poll_event().unwrap();
+        assert_eq!(event, Event::Ended(End::Lost));
+        assert!(matches!(event, Event::Ended(end) if end.code() == 1006));
+        assert_eq!((server.poll_event(), server.state()), (None, State::Finished));
+    }
+}
+
+#[test]
+fn a_close_frame_before_the_end_of_the_stream_counts() {
+    let mut client = client();
+    client.receive(&masked(|out| write_close(out, Some(CloseCode::NORMAL), "", None)));
+    client.receive(b"");
+    assert_eq!(client.poll_event(), Some(closed(1000, "")));
+    assert_eq!(client.state(), State::Finished);
+}
+
+#[test]
+fn a_timeout_ends_each_wait_once() {
+    let mut silent = server();
+    silent.close(CloseCode::NORMAL, "");
+    assert_eq!(silent.handle_timeout(), Some(Event::Ended(End::TimedOut)));
+    assert_eq!((silent.handle_timeout(), silent.state()), (None, State::Finished));
+    // The client has told of its end already when the server does not end the stream.
+    let mut client = client();
+    client.receive(&masked(|out| write_close(out, Some(CloseCode::NORMAL), "", None)));
+    assert!(client.poll_event().is_some());
+    assert_eq!(client.state(), State::Closing);
+    assert_eq!((client.handle_timeout(), client.state()), (None, State::Finished));
+}
+
+#[test]
+fn a_ping_is_at_most_125_bytes() {
+    let mut server = server();
+    assert_eq!(server.ping(&[0; 125]), Ok(()));
+    server.output().clear();
+    assert_eq!(server.ping(&[0; 126]), Err(SendError::PingTooLong(126)));
+    assert!(server.output().is_empty());
+}
+
+#[test]
+fn a_connection_can_move_to_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Connection>();
+    is_send::<ServerHandshake>();
+    is_send::<ClientHandshake<'static>>();
+}
+
+fn request() -> ClientRequest<'static> {
+    ClientRequest { subprotocols: &["chat", "mqtt"], ..ClientRequest::new("a.example", "/dock?at=1", KEY) }
+}
+
+/// Opens both ends over pieces of `piece` bytes. Each says something at once, behind its half of the handshake.
+fn shake_hands(
+    request: ClientRequest<'static>,
+    policy: &Policy<'_>,
+    piece: usize,
+) -> (Connection, Connection) {
+    let mut asking = ClientHandshake::new(request).unwrap();
+    let mut asked = ServerHandshake::new();
+    // Nothing forbids a client to write behind its request, as long as it is accepted.
+    let sent = [&asking.output().split()[..], &masked(|out| write_frame(out, Opcode::Ping, b"", Some(MASK)))];
+    let sent = sent.concat();
+    let mut pieces = sent.chunks(piece);
+    while !asked.receive(pieces.next().expect("a whole request")).unwrap() {}
+    assert_eq!(asked.request().map(|request| request.target().to_owned()), Some("/dock?at=1".to_owned()));
+    let mut server = asked.accept(policy, LIMITS).unwrap();
+    pieces.for_each(|rest| server.receive(rest));
+    assert_eq!(server.poll_event(), Some(Event::Ping(Default::default())));
+
+    server.send_text(&"ahoy ".repeat(100)).unwrap();
+    let answer = server.output().split();
+    let mut pieces = answer.chunks(piece);
+    while !asking.receive(pieces.next().expect("a whole answer")).unwrap() {}
+    let mut client = asking.open(LIMITS, || MASK).unwrap();
+    pieces.for_each(|rest| client.receive(rest));
+    assert_eq!(client.poll_event(), Some(Event::Pong(Default::default())));
+    let message = Event::Message { kind: MessageKind::Text, payload: "ahoy ".repeat(100).into() };
+    assert_eq!(client.poll_event(), Some(message));
+    (server, client)
+}
+
+#[test]
+fn a_handshake_opens_both_ends_and_loses_nothing_behind_it() {
+    for piece in [1, 2, 3, 64, 100_000] {
+        let policy = Policy { subprotocols: &["mqtt"], ..Policy::default() };
+        let (server, client) = shake_hands(request(), &policy, piece);
+        assert_eq!((server.subprotocol(), client.subprotocol()), (Some("mqtt"), Some("mqtt")));
+    }
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn messages_are_compressed_where_both_agreed() {
+    use crate::websocket::deflate::{DeflateOffer, DeflatePolicy};
+    let deflate = Some(DeflatePolicy::default());
+    let offer = Some(DeflateOffer::default());
+    for (offer, deflate, compressed) in [(offer, deflate, true), (None, deflate, false), (offer, None, false)]
+    {
+        let request = ClientRequest { deflate: offer, ..request() };
+        let (mut server, mut client) = shake_hands(request, &Policy { deflate, ..Policy::default() }, 7);
+        let message = "ship in sight ".repeat(100);
+        let expected = [Event::Message { kind: MessageKind::Text, payload: message.clone().into() }];
+        server.send_text(&message).unwrap();
+        assert_eq!(server.output().len() < 100, compressed);
+        assert_eq!(carry(&mut server, &mut client, 5), expected);
+        client.send_text(&message).unwrap();
+        assert_eq!(client.output().len() < 100, compressed);
+        assert_eq!(carry(&mut client, &mut server, 5), expected);
+    }
+}
+
+#[test]
+fn a_refused_request_has_its_answer() {
+    let mut asked = ServerHandshake::new();
+    assert_eq!(asked.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Ok(true));
+    let refusal = asked.accept(&Policy::default(), LIMITS).unwrap_err();
+    assert_eq!(refusal, Refusal::NoUpgrade);
+    let answer = String::from_utf8(refusal.response()).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{head}");
+    for header in ["Upgrade: websocket", "Connection: Upgrade, close", "Sec-WebSocket-Version: 13"] {
+        assert!(head.lines().any(|line| line == header), "{header}: {head}");
+    }
+    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+    assert_eq!(body, format!("{refusal}\n"));
+}
+
+#[test]
+fn pages_connect_only_where_the_policy_says_so() {
+    let headers: &[_] = &[("Origin", "https://a.example")];
+    let mut asking = ClientHandshake::new(ClientRequest { headers, ..request() }).unwrap();
+    let sent = asking.output().split();
+    let asked = || {
+        let mut asked = ServerHandshake::new();
+        assert_eq!(asked.receive(&sent), Ok(true));
+        asked
+    };
+    assert_eq!(asked().accept(&Policy::default(), LIMITS).unwrap_err(), Refusal::Origin);
+    let any = Policy { origin_allowed: &|_| true, ..Policy::default() };
+    assert!(asked().accept(&any, LIMITS).is_ok());
+}
+
+#[test]
+fn a_request_longer_than_its_bound_is_refused_when_it_is_reached() {
+    let mut asked = ServerHandshake::new();
+    for _ in 1..MAX_REQUEST_HEAD_BYTES {
+        assert_eq!(asked.receive(b"a"), Ok(false));
+    }
+    assert_eq!(asked.receive(b"a"), Err(Refusal::HeadTooLong));
+    assert_eq!(Refusal::HeadTooLong.status(), 431);
+}
+
+#[test]
+fn a_handshake_that_is_cut_off_is_an_error_in_both_roles() {
+    let mut asked = ServerHandshake::new();
+    assert_eq!(asked.receive(b"GET / HT"), Ok(false));
+    assert!(asked.request().is_none());
+    assert_eq!(asked.receive(b""), Err(Refusal::Malformed));
+    assert_eq!(asked.accept(&Policy::default(), LIMITS).unwrap_err(), Refusal::Malformed);
+
+    let mut asking = ClientHandshake::new(request()).unwrap();
+    assert_eq!(asking.receive(b"HTTP/1.1 101 Swi"), Ok(false));
+    assert_eq!(asking.receive(b""), Err(AnswerError::Ended));
+    assert_eq!(asking.open(LIMITS, || MASK).unwrap_err(), AnswerError::Ended);
+}
