@@ -16,6 +16,9 @@ pub struct ChannelOptions {
     pub join_leave: bool,
     /// Joins and leaves are told to every member.
     pub force_push_join_leave: bool,
+    /// What is said there, and who is there, is never compressed: secrets beside text of an attacker's choice would
+    /// be told by the compressed length.
+    pub uncompressed: bool,
     /// What is kept of the past.
     pub history: HistoryPolicy,
     /// Every member's position is watched / may be watched on its wish.
@@ -44,6 +47,7 @@ impl ChannelOptions {
         presence: true,
         join_leave: true,
         force_push_join_leave: false,
+        uncompressed: false,
         history: HistoryPolicy { size: 300, ttl_ms: 600_000, meta_ttl_ms: 30 * 24 * 3_600_000 },
         force_positioning: false,
         allow_positioning: true,
@@ -79,6 +83,31 @@ impl Namespaces {
         match channel.namespace() {
             Some(namespace) if !self.named.is_empty() => self.named.get(namespace),
             _ => Some(&self.without_namespace),
+        }
+    }
+
+    /// Whether what tells of this channel may be compressed; of one whose namespace is unknown it may not.
+    pub fn may_compress(&self, channel: &Channel) -> bool {
+        self.options(channel).is_some_and(|options| !options.uncompressed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Row 39.
+    #[test]
+    fn compression_is_switched_off_for_one_namespace_and_for_those_that_nobody_knows() {
+        let secret = ChannelOptions { uncompressed: true, ..ChannelOptions::DEVELOPMENT };
+        let named = [("bank", secret), ("chat", ChannelOptions::DEVELOPMENT)];
+        let namespaces = Namespaces {
+            without_namespace: ChannelOptions::DEVELOPMENT,
+            named: named.map(|(name, options)| (name.into(), options)).into(),
+        };
+        for (name, may) in [("bank:1", false), ("chat:1", true), ("news", true), ("unknown:1", false)] {
+            let channel = Channel::parse(name).unwrap();
+            assert_eq!(namespaces.may_compress(&channel), may, "{name}");
         }
     }
 }

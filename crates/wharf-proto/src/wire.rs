@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use crate::{
     Disconnect, PeerError, dialect, framing,
     message::{Broadcast, Command, Push, Reply},
+    websocket::deflate::Deflater,
 };
 
 pub use crate::websocket::{DeframeLimits, MessageKind};
@@ -74,6 +75,19 @@ pub trait Framing: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// Appends `message`, framed.
     fn frame(&self, kind: MessageKind, message: &[u8], out: &mut BytesMut);
+    /// Appends `message`, framed and compressed by `deflater`, and says true; or as [`Framing::frame`] does, and
+    /// false, where the framing has no compression or this message wins nothing by it.
+    fn frame_deflated(
+        &self,
+        kind: MessageKind,
+        message: &[u8],
+        deflater: &mut Deflater,
+        out: &mut BytesMut,
+    ) -> bool {
+        let _ = deflater;
+        self.frame(kind, message, out);
+        false
+    }
     /// The reading side, for messages of at most `limits.message_bytes`.
     fn deframer(&self, limits: DeframeLimits) -> Box<dyn Deframer>;
     /// Whether the framing itself tells the peer the code and reason of its end (as WebSocket does), so that
@@ -139,9 +153,29 @@ impl WireId {
         usize::from(self.0)
     }
 
+    /// The wire on which the same messages go uncompressed: this one, unless its framing compresses. Whoever reads
+    /// this wire reads that one.
+    pub fn uncompressed(self) -> Self {
+        let framing = self.index() % framing::ALL.len();
+        match framing == framing::FramingId::WebsocketDeflate as usize {
+            true => Self(self.0 - framing as u8 + framing::FramingId::Websocket as u8),
+            false => self,
+        }
+    }
+
+    /// Whether the framing of this wire compresses.
+    pub fn compresses(self) -> bool {
+        self != self.uncompressed()
+    }
+
     /// What messages mean on this wire.
     pub fn dialect(self) -> &'static dyn Dialect {
-        dialect::ALL[self.index() / framing::ALL.len()]
+        dialect::ALL[self.dialect_index()]
+    }
+
+    /// A dense index of that dialect: wires with the same say the same.
+    pub fn dialect_index(self) -> usize {
+        self.index() / framing::ALL.len()
     }
 
     /// Where messages end on this wire.
@@ -157,6 +191,17 @@ mod tests {
     use framing::FramingId;
 
     #[test]
+    fn only_the_wire_that_compresses_has_another_without() {
+        for framing in [FramingId::Websocket, FramingId::Lines, FramingId::ChunkedPlain] {
+            let wire = WireId::new(DialectId::EventsMany, framing);
+            assert_eq!((wire.uncompressed(), wire.compresses()), (wire, false));
+        }
+        let wire = WireId::new(DialectId::EventsMany, FramingId::WebsocketDeflate);
+        assert_eq!(wire.uncompressed(), WireId::new(DialectId::EventsMany, FramingId::Websocket));
+        assert!(wire.compresses());
+    }
+
+    #[test]
     fn every_wire_leads_back_to_its_dialect_and_framing() {
         let dialects = [
             DialectId::CentrifugeJson,
@@ -167,6 +212,7 @@ mod tests {
         ];
         let framings = [
             FramingId::Websocket,
+            FramingId::WebsocketDeflate,
             FramingId::Lines,
             FramingId::Sse,
             FramingId::Plain,

@@ -4,13 +4,13 @@
 //! cargo run --release --example websocket_echo 127.0.0.1:9001
 //! ```
 //!
-//! Any path and any origin will do. Messages may be far longer than a server of Wharf's takes by default.
+//! Any path and any origin will do, and compression is on. Messages may be far longer than a server of Wharf's takes by default.
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use wharf::{
     server::{ServeError, Signals, serve},
-    settings::{Limits, ListenAddress, Settings, Times, WebsocketRoute},
+    settings::{Compression, Limits, ListenAddress, Settings, Times, WebsocketRoute},
 };
 use wharf_proto::dialect::DialectId;
 
@@ -48,6 +48,14 @@ fn settings(address: SocketAddr) -> Settings {
         listen: vec![ListenAddress::Tcp(address)],
         development: false,
         allowed_origins: vec!["*".to_owned()],
+        compression: Compression {
+            enabled: true,
+            server_context_takeover: true,
+            client_context_takeover: true,
+            // Judges send short messages too, and want them compressed.
+            min_deflated_bytes: 0,
+            ..Compression::default()
+        },
         websocket_routes: Arc::new([WebsocketRoute { path: "*".into(), dialect: DialectId::Echo }]),
         limits: Limits {
             message_bytes: 16 * 1024 * 1024,

@@ -74,6 +74,14 @@ pub struct WorkerMetrics {
     pub shared_encodings: Counter,
     /// Broadcasts and requests refused because the inbox was full.
     pub inbox_overflows: Counter,
+    /// Connections that agreed on compression.
+    pub compressed: KindMetrics,
+    /// Messages to clients that were compressed, each once however many it was sent to.
+    pub deflated_messages: Counter,
+    /// The bytes of those before, and of their frames.
+    pub deflate_in_bytes: Counter,
+    #[allow(missing_docs)]
+    pub deflate_out_bytes: Counter,
     /// Connections ended because they did not read as fast as their channels speak.
     pub slow_closes: Counter,
 }
@@ -92,6 +100,10 @@ impl WorkerMetrics {
             private_encodings: Counter::default(),
             shared_encodings: Counter::default(),
             inbox_overflows: Counter::default(),
+            compressed: KindMetrics::default(),
+            deflated_messages: Counter::default(),
+            deflate_in_bytes: Counter::default(),
+            deflate_out_bytes: Counter::default(),
             slow_closes: Counter::default(),
         }
     }
@@ -176,9 +188,18 @@ impl Metrics {
 
     /// Connections of a kind: how many were opened, and how many are open.
     pub fn connections(&self, kind: &str) -> (u64, u64) {
+        self.opened_and_open(|worker| worker.kind(kind))
+    }
+
+    /// Connections that agreed on compression: how many were opened, and how many are open.
+    pub fn compressed_connections(&self) -> (u64, u64) {
+        self.opened_and_open(|worker| &worker.compressed)
+    }
+
+    fn opened_and_open(&self, kind: impl Fn(&WorkerMetrics) -> &KindMetrics) -> (u64, u64) {
         // Read in this order, so that a connection that ends meanwhile is never counted as less than none.
-        let closed = self.sum(|worker| &worker.kind(kind).closed);
-        let opened = self.sum(|worker| &worker.kind(kind).opened);
+        let closed = self.sum(|worker| &kind(worker).closed);
+        let opened = self.sum(|worker| &kind(worker).opened);
         (opened, opened - closed.min(opened))
     }
 

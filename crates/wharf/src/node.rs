@@ -12,7 +12,7 @@ use wharf_core::{
     session::Rules,
     time::Millis,
 };
-use wharf_proto::message::ClientId;
+use wharf_proto::{message::ClientId, websocket::deflate::CompressorBudget};
 
 use crate::{http::access::Access, metrics::Metrics, settings::Settings, tls::Tls, worker::Inbox};
 
@@ -31,6 +31,8 @@ pub struct Node {
     pub directory: Arc<Directory>,
     /// One inbox a worker, in the order of their indices.
     pub workers: Vec<Arc<Inbox>>,
+    /// The memory of all connections that remember in order to compress.
+    pub compressors: Arc<CompressorBudget>,
     /// Counters.
     pub metrics: Metrics,
     /// The node's identifier: a UUID made at start.
@@ -63,6 +65,7 @@ impl Node {
             rules: rules(&settings),
             engine: make_engine(Arc::clone(&directory)),
             directory,
+            compressors: CompressorBudget::new(settings.compression.compressor_bytes),
             metrics: Metrics::new(workers.len()),
             workers,
             id,

@@ -4,7 +4,15 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use wharf_core::namespace::{ChannelOptions, Namespaces};
-use wharf_proto::dialect::DialectId;
+use wharf_proto::{
+    dialect::DialectId,
+    websocket::{
+        Role,
+        deflate::{
+            self, CompressorBudget, DEFAULT_LEVEL, DeflatePolicy, Deflater, MIN_DEFLATED_BYTES, WindowBits,
+        },
+    },
+};
 
 /// Where connections are accepted. All protocols are told apart by their first bytes on each address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +72,8 @@ pub struct Settings {
     pub websocket_routes: Arc<[WebsocketRoute]>,
     /// What channels are like.
     pub namespaces: Namespaces,
+    /// Whether and how WebSocket messages are compressed.
+    pub compression: Compression,
     /// RPC method `echo` answers its data.
     pub rpc_echo: bool,
     /// The bounds.
@@ -72,6 +82,81 @@ pub struct Settings {
     pub times: Times,
     /// How the node calls itself in `/api/info`.
     pub node_name: String,
+}
+
+/// Whether and how WebSocket messages are compressed (RFC 7692).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compression {
+    /// Off: every client's offer is declined.
+    pub enabled: bool,
+    /// The server's messages may refer to those before them: smaller, but compressed for each connection anew, and by
+    /// a context of its own.
+    pub server_context_takeover: bool,
+    /// The clients' messages may refer to those before them.
+    pub client_context_takeover: bool,
+    /// The window of the server's messages, at most. With 8 bits every offer is declined.
+    pub server_window_bits: WindowBits,
+    /// The window of the clients' messages, at most, where they can be told.
+    pub client_window_bits: WindowBits,
+    /// Shorter messages are sent as they are.
+    pub min_deflated_bytes: usize,
+    /// zlib's level, 1 (fast) to 9 (small).
+    pub level: u8,
+    /// The memory of all connections with takeover together; past it new connections get none, in either direction.
+    pub compressor_bytes: usize,
+}
+
+impl Default for Compression {
+    /// Off; switched on, no connection holds memory for it.
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            server_context_takeover: false,
+            client_context_takeover: false,
+            server_window_bits: WindowBits::MAX,
+            client_window_bits: WindowBits::MAX,
+            min_deflated_bytes: MIN_DEFLATED_BYTES,
+            level: DEFAULT_LEVEL,
+            compressor_bytes: CompressorBudget::COMPRESSOR_BYTES,
+        }
+    }
+}
+
+impl Compression {
+    /// The memory of one connection with all the takeover that is allowed, at most.
+    pub fn context_bytes(&self) -> usize {
+        let server = deflate::Compression {
+            context_takeover: self.server_context_takeover,
+            window_bits: self.server_window_bits,
+        };
+        let client = deflate::Compression {
+            context_takeover: self.client_context_takeover,
+            window_bits: self.client_window_bits,
+        };
+        deflate::Parameters { server, client }.context_bytes(Role::Server)
+    }
+
+    /// What a handshake agrees to; none where compression is off.
+    pub fn policy<'p>(&self, budget: &'p Arc<CompressorBudget>) -> Option<DeflatePolicy<'p>> {
+        self.enabled.then_some(DeflatePolicy {
+            budget: Some(budget),
+            server_context_takeover: self.server_context_takeover,
+            client_context_takeover: self.client_context_takeover,
+            server_max_window_bits: self.server_window_bits,
+            client_max_window_bits: self.client_window_bits,
+        })
+    }
+
+    /// One deflater for all connections that remember nothing.
+    pub fn shared_deflater(&self) -> Deflater {
+        let alone = deflate::Compression { context_takeover: false, window_bits: self.server_window_bits };
+        self.tune(Deflater::new(alone))
+    }
+
+    /// The same deflater, by this level and for messages of this length.
+    pub fn tune(&self, deflater: Deflater) -> Deflater {
+        deflater.with_level(self.level).with_min_bytes(self.min_deflated_bytes)
+    }
 }
 
 /// Every bound that an operator may set. LIMITS.md has the sums behind the defaults.
@@ -204,6 +289,7 @@ impl Settings {
                 without_namespace: ChannelOptions::DEVELOPMENT,
                 ..Namespaces::default()
             },
+            compression: Compression::default(),
             rpc_echo: true,
             limits: Limits::default(),
             times: Times::default(),

@@ -1,28 +1,39 @@
-//! One thing said to a channel, shared by all workers, and its bytes for each wire: made by the first who asks,
-//! and by nobody after.
+//! One thing said to a channel, shared by all workers: its message in each dialect, and its bytes for each wire. Each
+//! is made by the first who asks, and by nobody after.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use wharf_proto::{
     message::{Broadcast, BroadcastBody, ClientInfo, Position},
-    wire::{Dialect, Encoded, Framing, Inexpressible, WireId},
+    wire::{Dialect, Encoded, Inexpressible, MessageKind, WireId},
 };
 
 /// A broadcast and its encodings.
 ///
-/// An encoding is made at most once for each wire in a process, under a lock of this broadcast alone: a worker
-/// that asks while another encodes waits for it, for as long as one encoding takes.
+/// A message is made at most once for each dialect in a process and framed at most once for each wire, under a lock
+/// of this broadcast alone: a worker that asks while another encodes waits for it, for as long as one encoding takes.
 #[derive(Debug)]
 pub struct SharedBroadcast {
     broadcast: Broadcast,
-    encodings: Mutex<Vec<(WireId, Result<Bytes, Inexpressible>)>>,
+    encodings: Mutex<Encodings>,
 }
+
+/// What was asked for so far. There are few of each, so a search finds them sooner than a hash would.
+#[derive(Debug, Default)]
+struct Encodings {
+    /// By the dialect's index.
+    messages: Vec<(usize, Message)>,
+    framed: Vec<(WireId, Bytes)>,
+}
+
+/// One dialect's words for a broadcast; none where it has none, and its clients do not miss it.
+type Message = Result<Option<(MessageKind, Bytes)>, Inexpressible>;
 
 impl SharedBroadcast {
     /// Nothing is encoded yet.
     pub fn new(broadcast: Broadcast) -> Self {
-        Self { broadcast, encodings: Mutex::new(Vec::new()) }
+        Self { broadcast, encodings: Mutex::default() }
     }
 
     /// What is said, and where.
@@ -41,25 +52,58 @@ impl SharedBroadcast {
         }
     }
 
-    /// The framed bytes for every member on this wire; no bytes where its dialect has no words for this, and
-    /// its clients do not miss it.
-    pub fn encoded(&self, wire: WireId) -> Result<Bytes, Inexpressible> {
-        self.encoded_by(wire, |broadcast| encode(broadcast, wire.dialect(), wire.framing()))
+    /// What the dialect of this wire says, for whoever frames it for one member alone; none where it has no words for
+    /// this.
+    pub fn message(&self, wire: WireId) -> Result<Option<(MessageKind, Bytes)>, Inexpressible> {
+        self.lock().message(&self.broadcast, wire.dialect_index(), wire.dialect())
+    }
+
+    /// The framed bytes for every member on this wire, as `frame` appends them; no bytes where the wire's dialect has
+    /// no words for this, and its clients do not miss it. All who ask must frame alike.
+    pub fn encoded(
+        &self,
+        wire: WireId,
+        frame: impl FnOnce(MessageKind, &[u8], &mut BytesMut),
+    ) -> Result<Bytes, Inexpressible> {
+        self.encoded_by(wire, wire.dialect(), frame)
     }
 
     fn encoded_by(
         &self,
         wire: WireId,
-        encode: impl FnOnce(&Broadcast) -> Result<Bytes, Inexpressible>,
+        dialect: &dyn Dialect,
+        frame: impl FnOnce(MessageKind, &[u8], &mut BytesMut),
     ) -> Result<Bytes, Inexpressible> {
-        // An encoding is added whole or not at all, so what a panic elsewhere left is sound.
-        let mut encodings = self.encodings.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, bytes)) = encodings.iter().find(|(known, _)| *known == wire) {
-            return bytes.clone();
+        let mut encodings = self.lock();
+        if let Some((_, bytes)) = encodings.framed.iter().find(|(known, _)| *known == wire) {
+            return Ok(bytes.clone());
         }
-        let bytes = encode(&self.broadcast);
-        encodings.push((wire, bytes.clone()));
-        bytes
+        let bytes = match encodings.message(&self.broadcast, wire.dialect_index(), dialect)? {
+            None => Bytes::new(),
+            Some((kind, message)) => {
+                let mut framed = BytesMut::with_capacity(message.len() + FRAME_BYTES);
+                frame(kind, &message, &mut framed);
+                framed.freeze()
+            }
+        };
+        encodings.framed.push((wire, bytes.clone()));
+        Ok(bytes)
+    }
+
+    /// An encoding is added whole or not at all, so what a panic elsewhere left is sound.
+    fn lock(&self) -> MutexGuard<'_, Encodings> {
+        self.encodings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Encodings {
+    fn message(&mut self, broadcast: &Broadcast, index: usize, dialect: &dyn Dialect) -> Message {
+        if let Some((_, message)) = self.messages.iter().find(|(known, _)| *known == index) {
+            return message.clone();
+        }
+        let message = encode(broadcast, dialect);
+        self.messages.push((index, message.clone()));
+        message
     }
 }
 
@@ -69,22 +113,14 @@ const ENVELOPE_BYTES: usize = 192;
 /// Room for what a framing adds.
 const FRAME_BYTES: usize = 32;
 
-fn encode(
-    broadcast: &Broadcast,
-    dialect: &dyn Dialect,
-    framing: &dyn Framing,
-) -> Result<Bytes, Inexpressible> {
+fn encode(broadcast: &Broadcast, dialect: &dyn Dialect) -> Message {
     let mut message = BytesMut::with_capacity(payload_bytes(&broadcast.body) + ENVELOPE_BYTES);
-    match dialect.encode_broadcast(broadcast, &mut message)? {
-        Encoded::Message(kind) => {
-            let mut framed = BytesMut::with_capacity(message.len() + FRAME_BYTES);
-            framing.frame(kind, &message, &mut framed);
-            Ok(framed.freeze())
-        }
+    Ok(match dialect.encode_broadcast(broadcast, &mut message)? {
+        Encoded::Message(kind) => Some((kind, message.freeze())),
         // A broadcast is said to many and so ends nobody's connection: a dialect that would answer so has no
         // words for it.
-        Encoded::Nothing | Encoded::Disconnect(_) => Ok(Bytes::new()),
-    }
+        Encoded::Nothing | Encoded::Disconnect(_) => None,
+    })
 }
 
 fn payload_bytes(body: &BroadcastBody) -> usize {
@@ -114,7 +150,7 @@ mod tests {
         dialect::DialectId,
         framing::FramingId,
         message::{Channel, ClientId, Data, Epoch, Publication},
-        wire::{Conversation, DeframeLimits, Deframer, MessageKind},
+        wire::Conversation,
     };
 
     use super::*;
@@ -151,24 +187,6 @@ mod tests {
         }
     }
 
-    /// Ends each message with a full stop.
-    struct Stops;
-
-    impl Framing for Stops {
-        fn name(&self) -> &'static str {
-            "stops"
-        }
-
-        fn frame(&self, _: MessageKind, message: &[u8], out: &mut BytesMut) {
-            out.extend_from_slice(message);
-            out.extend_from_slice(b".");
-        }
-
-        fn deframer(&self, _: DeframeLimits) -> Box<dyn Deframer> {
-            unreachable!("broadcasts are only written")
-        }
-    }
-
     fn said(body: BroadcastBody) -> SharedBroadcast {
         SharedBroadcast::new(Broadcast { channel: Channel::parse("news").unwrap(), body })
     }
@@ -179,7 +197,10 @@ mod tests {
     }
 
     fn ask(broadcast: &SharedBroadcast, wire: WireId, dialect: &Counting) -> Result<Bytes, Inexpressible> {
-        broadcast.encoded_by(wire, |broadcast| encode(broadcast, dialect, &Stops))
+        broadcast.encoded_by(wire, dialect, |_, message, out| {
+            out.extend_from_slice(message);
+            out.extend_from_slice(b".");
+        })
     }
 
     fn wires() -> [WireId; 2] {
@@ -188,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn is_encoded_once_for_each_wire_however_many_ask() {
+    fn is_encoded_once_for_each_dialect_and_framed_once_for_each_wire_however_many_ask() {
         let broadcast = publication(Data::Json("1".into()), 0, None);
         let dialect = Counting::default();
         let answers = thread::scope(|scope| {
@@ -197,7 +218,7 @@ mod tests {
                 .collect();
             askers.into_iter().map(|asker| asker.join().unwrap()).collect::<Vec<_>>()
         });
-        assert_eq!(dialect.0.load(Ordering::Relaxed), 2);
+        assert_eq!(dialect.0.load(Ordering::Relaxed), 1);
         for [websocket, lines] in &answers {
             assert_eq!((&websocket[..], &lines[..]), (&b"1."[..], &b"1."[..]));
             assert_eq!(
@@ -206,6 +227,15 @@ mod tests {
             );
             assert_ne!(websocket.as_ptr(), lines.as_ptr());
         }
+    }
+
+    #[test]
+    fn whoever_frames_for_one_member_gets_the_message_that_all_get() {
+        let broadcast = publication(Data::Json("1".into()), 0, None);
+        let dialect = Counting::default();
+        ask(&broadcast, wires()[0], &dialect).unwrap();
+        let message = broadcast.message(wires()[1]).unwrap();
+        assert_eq!(message, Some((MessageKind::Text, Bytes::from_static(b"1"))), "not encoded again");
     }
 
     #[test]

@@ -19,7 +19,13 @@ use crate::{
 #[derive(Debug)]
 pub enum Action {
     /// Say this.
-    Reply(Reply),
+    Reply {
+        /// What.
+        reply: Reply,
+        /// The channel of which it tells what was said or who is there; none where it tells nothing of the kind, and
+        /// for a connect reply, which names the channels itself.
+        about: Option<Channel>,
+    },
     /// Say this.
     Push(Push),
     /// Say the framing's own ping.
@@ -132,7 +138,8 @@ pub(super) enum Subject {
         attempt: u16,
         request: Box<SubscribeRequest>,
     },
-    History(Box<HistoryRequest>),
+    History(Channel, Box<HistoryRequest>),
+    Presence(Channel),
     Other,
 }
 

@@ -52,7 +52,8 @@ impl Session {
 
     pub(super) fn presence(&mut self, id: u32, name: &str, rules: &Rules, actions: &mut Vec<Action>) {
         if let Some(channel) = self.may_ask_presence(id, name, rules, actions) {
-            actions.push(Action::Presence { channel, ticket: ticket(id) });
+            let ticket = Ticket { id, subject: Subject::Presence(channel.clone()) };
+            actions.push(Action::Presence { channel, ticket });
         }
     }
 
@@ -109,7 +110,7 @@ impl Session {
         match history_filter(&request, rules.history_answer) {
             Err(error) => self.reply(id, Err(error), actions),
             Ok(filter) => {
-                let ticket = Ticket { id, subject: Subject::History(Box::new(request)) };
+                let ticket = Ticket { id, subject: Subject::History(channel.clone(), Box::new(request)) };
                 actions.push(Action::History { channel, filter, policy: options.history, ticket });
             }
         }
@@ -118,6 +119,7 @@ impl Session {
     pub(super) fn historied(
         &self,
         id: u32,
+        channel: Channel,
         request: &HistoryRequest,
         result: Result<HistoryPage, BrokerError>,
         actions: &mut Vec<Action>,
@@ -133,7 +135,7 @@ impl Session {
             })),
             Err(error) => Err(error),
         };
-        self.reply(id, answer, actions);
+        self.reply_about(channel, id, answer, actions);
     }
 
     pub(super) fn rpc(&self, id: u32, method: &str, data: Data, rules: &Rules, actions: &mut Vec<Action>) {

@@ -166,15 +166,18 @@ impl Session {
                 self.subscribed(id, &channel, attempt, &request, page, actions);
                 self.finish_connecting(rules, now, actions);
             }
-            (Outcome::History(result), Subject::History(request)) => {
-                self.historied(id, &request, result, actions)
+            (Outcome::History(result), Subject::History(channel, request)) => {
+                self.historied(id, channel, &request, result, actions)
             }
             (Outcome::Published(result), _) => self.answer(id, result.map(|_| ReplyBody::Publish), actions),
-            (Outcome::Presence(result), _) => self.answer(id, result.map(ReplyBody::Presence), actions),
+            (Outcome::Presence(result), Subject::Presence(channel)) => {
+                let result = result.map(ReplyBody::Presence).map_err(broker_error);
+                self.reply_about(channel, id, result, actions);
+            }
             (Outcome::PresenceStats(result), _) => {
                 self.answer(id, result.map(ReplyBody::PresenceStats), actions)
             }
-            (Outcome::Subscribed { .. } | Outcome::History(_), _) => {
+            (Outcome::Subscribed { .. } | Outcome::History(_) | Outcome::Presence(_), _) => {
                 debug_assert!(false, "a driver gave a ticket back with another call's outcome");
             }
         }
@@ -185,8 +188,29 @@ impl Session {
     }
 
     fn reply(&self, id: u32, result: Result<ReplyBody, ErrorReply>, actions: &mut Vec<Action>) {
+        self.say(None, id, result, actions);
+    }
+
+    /// A reply that tells what was said in the channel, or who is there.
+    fn reply_about(
+        &self,
+        channel: Channel,
+        id: u32,
+        result: Result<ReplyBody, ErrorReply>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.say(Some(channel), id, result, actions);
+    }
+
+    fn say(
+        &self,
+        about: Option<Channel>,
+        id: u32,
+        result: Result<ReplyBody, ErrorReply>,
+        actions: &mut Vec<Action>,
+    ) {
         if self.phase != Phase::Ended {
-            actions.push(Action::Reply(Reply { id, result }));
+            actions.push(Action::Reply { reply: Reply { id, result }, about });
         }
     }
 

@@ -169,7 +169,8 @@ impl Session {
         match outcome {
             Err(error) => self.reply(id, Err(error), actions),
             Ok((result, top)) => {
-                self.reply(id, Ok(ReplyBody::Subscribe(Box::new(result))), actions);
+                let result = Ok(ReplyBody::Subscribe(Box::new(result)));
+                self.reply_about(channel.clone(), id, result, actions);
                 self.activate(channel, top, actions);
             }
         }

@@ -4,6 +4,7 @@
 //! | framing | used by |
 //! |---|---|
 //! | `websocket` | WebSocket (RFC 6455): JSON in text frames |
+//! | `websocket_deflate` | The same where both sides agreed on compression (RFC 7692) |
 //! | `lines` | JSON lines over TCP and Unix paths; HTTP/2 streams and polls: a message and a LF |
 //! | `sse` | Server-sent events: a message in `data:` lines and an empty line |
 //! | `plain` | Messages that bring their own end |
@@ -31,6 +32,7 @@ pub use sse::Sse;
 #[allow(missing_docs)]
 pub enum FramingId {
     Websocket,
+    WebsocketDeflate,
     Lines,
     Sse,
     Plain,
@@ -42,6 +44,7 @@ pub enum FramingId {
 /// All framings, in the order of [`FramingId`].
 pub const ALL: &[&dyn Framing] = &[
     &websocket::WEBSOCKET,
+    &websocket::WEBSOCKET_DEFLATE,
     &Lines,
     &Sse,
     &Plain,
@@ -59,6 +62,7 @@ mod tests {
         use FramingId::*;
         let expected = [
             (Websocket, "websocket"),
+            (WebsocketDeflate, "websocket_deflate"),
             (Lines, "lines"),
             (Sse, "sse"),
             (Plain, "plain"),

@@ -1,38 +1,75 @@
 //! WebSocket as a framing, in the server's role: what stands between a socket that completed the handshake and a
 //! dialect. The codec is in [`crate::websocket`].
+//!
+//! There are two: without compression, and with it where both sides agreed on it (RFC 7692). They differ in nothing
+//! but what [`Framing::frame_deflated`] writes and a [`Deframer`] reads.
 
 use bytes::BytesMut;
 
 use crate::{
     Disconnect, PeerError,
     websocket::{
-        CloseCode, MAX_CONTROL_BYTES, Opcode, Role, WebsocketDeframer, WebsocketEvent, write_close,
-        write_frame,
+        CloseCode, MAX_CONTROL_BYTES, Opcode, Role, WebsocketDeframer, WebsocketEvent,
+        deflate::{Compression, Deflater, Inflater, WindowBits},
+        write_close, write_frame,
     },
     wire::{DeframeLimits, Deframer, Framing, Incoming, MessageKind},
 };
 
 /// One message in one frame, unmasked, so that every member on the wire gets the same bytes.
 #[derive(Debug)]
-pub struct WebsocketFraming;
+pub struct WebsocketFraming {
+    name: &'static str,
+    /// Both sides agreed on permessage-deflate.
+    deflates: bool,
+}
 
-/// The one instance, for the registry.
-pub static WEBSOCKET: WebsocketFraming = WebsocketFraming;
+/// Without compression, for the registry.
+pub static WEBSOCKET: WebsocketFraming = WebsocketFraming { name: "websocket", deflates: false };
+
+/// With compression, for the registry.
+pub static WEBSOCKET_DEFLATE: WebsocketFraming =
+    WebsocketFraming { name: "websocket_deflate", deflates: true };
+
+impl WebsocketFraming {
+    /// The reading side of a connection that agreed on compression, by its own half of the agreement.
+    pub fn inflating(limits: DeframeLimits, inflater: Inflater) -> Box<dyn Deframer> {
+        Box::new(WebsocketDeframer::new(Role::Server, limits).with_inflater(inflater))
+    }
+}
 
 impl Framing for WebsocketFraming {
     fn name(&self) -> &'static str {
-        "websocket"
+        self.name
     }
 
+    /// RFC 7692 section 6: also where compression was agreed on, a message may go as it is.
     fn frame(&self, kind: MessageKind, message: &[u8], out: &mut BytesMut) {
-        let opcode = match kind {
-            MessageKind::Text => Opcode::Text,
-            MessageKind::Binary => Opcode::Binary,
-        };
-        write_frame(out, opcode, message, None);
+        write_frame(out, opcode(kind), message, None);
     }
 
+    fn frame_deflated(
+        &self,
+        kind: MessageKind,
+        message: &[u8],
+        deflater: &mut Deflater,
+        out: &mut BytesMut,
+    ) -> bool {
+        let deflated = self.deflates && deflater.write_deflated_frame(out, opcode(kind), message, None);
+        if !deflated {
+            self.frame(kind, message, out);
+        }
+        deflated
+    }
+
+    /// Where compression was agreed on, for a client that does not refer to earlier messages; for one that does
+    /// there is [`WebsocketFraming::inflating`].
     fn deframer(&self, limits: DeframeLimits) -> Box<dyn Deframer> {
+        if self.deflates {
+            // The largest window reads what was written with any.
+            let client = Compression { context_takeover: false, window_bits: WindowBits::MAX };
+            return Self::inflating(limits, Inflater::new(client));
+        }
         Box::new(WebsocketDeframer::new(Role::Server, limits))
     }
 
@@ -53,6 +90,13 @@ impl Framing for WebsocketFraming {
     /// At most the first 125 bytes of `payload`; a ping cannot carry more.
     fn pong(&self, payload: &[u8], out: &mut BytesMut) {
         write_frame(out, Opcode::Pong, &payload[..payload.len().min(MAX_CONTROL_BYTES)], None);
+    }
+}
+
+fn opcode(kind: MessageKind) -> Opcode {
+    match kind {
+        MessageKind::Text => Opcode::Text,
+        MessageKind::Binary => Opcode::Binary,
     }
 }
 
@@ -115,6 +159,44 @@ mod tests {
             deframer.feed(other, &mut |found| split.push(describe(found))).unwrap();
             assert_eq!(split, whole, "split at {at}");
         }
+    }
+
+    #[test]
+    fn reads_and_writes_compressed_and_uncompressed_messages_mixed_where_that_was_agreed_on() {
+        let alone = Compression { context_takeover: false, window_bits: WindowBits::MAX };
+        let long = "ahoy ".repeat(100);
+        let write = |framing: &WebsocketFraming, out: &mut BytesMut| {
+            let mut deflater = Deflater::new(alone);
+            framing.frame_deflated(MessageKind::Text, long.as_bytes(), &mut deflater, out)
+        };
+        let mut plain = BytesMut::new();
+        assert!(!write(&WEBSOCKET, &mut plain));
+        let mut expected = BytesMut::new();
+        WEBSOCKET.frame(MessageKind::Text, long.as_bytes(), &mut expected);
+        assert_eq!(plain, expected, "nothing was agreed on");
+
+        let mut mixed = BytesMut::new();
+        assert!(write(&WEBSOCKET_DEFLATE, &mut mixed));
+        assert!(mixed.len() < long.len() / 10);
+        WEBSOCKET_DEFLATE.frame(MessageKind::Text, long.as_bytes(), &mut mixed);
+        let mut found = Vec::new();
+        let limits = DeframeLimits::default();
+        WebsocketDeframer::new(Role::Client, limits)
+            .with_inflater(Inflater::new(alone))
+            .feed(&mut mixed, &mut |event| found.push(format!("{event:?}")))
+            .unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0], found[1]);
+
+        // What a client writes.
+        let mut stream = BytesMut::new();
+        Deflater::new(alone).write_frame(&mut stream, Opcode::Text, long.as_bytes(), MASK);
+        write_frame(&mut stream, Opcode::Text, long.as_bytes(), MASK);
+        let mut found = Vec::new();
+        let mut deframer = WEBSOCKET_DEFLATE.deframer(limits);
+        deframer.feed(&mut stream, &mut |incoming| found.push(describe(incoming))).unwrap();
+        let message = describe(Incoming::Message(MessageKind::Text, long.as_bytes()));
+        assert_eq!(found, [message.clone(), message]);
     }
 
     #[test]

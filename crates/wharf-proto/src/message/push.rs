@@ -29,6 +29,17 @@ pub enum Push {
     Ping,
 }
 
+impl Push {
+    /// The channel of which this tells, if it tells of one.
+    pub fn channel(&self) -> Option<&Channel> {
+        match self {
+            Self::Broadcast(broadcast) => Some(&broadcast.channel),
+            Self::Unsubscribe { channel, .. } | Self::Subscribe { channel, .. } => Some(channel),
+            Self::Message { .. } | Self::Disconnect(_) | Self::Ping => None,
+        }
+    }
+}
+
 /// What is said to the members of a channel, the same to each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broadcast {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write as _};
 
-use wharf::settings::{ListenAddress, Settings};
+use wharf::settings::{Compression, ListenAddress, Settings};
 use wharf_core::namespace::ChannelOptions;
 
 use crate::config::{Configuration, document::switches_on, value::HumanDuration};
@@ -55,6 +55,7 @@ fn explain(configuration: &Configuration) -> String {
     };
     let _ = writeln!(text, "{:>12}  {rest}", "");
     let _ = writeln!(text, "{:>12}  {}", "messages", limits(settings));
+    let _ = writeln!(text, "{:>12}  {}", "compression", compression(&settings.compression));
     let _ = writeln!(text, "{:>12}  {}", "heartbeat", heartbeat(settings));
     for warning in warnings(settings) {
         let _ = writeln!(text, "\nwarning: {warning}");
@@ -124,6 +125,27 @@ fn limits(settings: &Settings) -> String {
     )
 }
 
+fn compression(compression: &Compression) -> String {
+    if !compression.enabled {
+        return "off".to_owned();
+    }
+    let remembered = match (compression.server_context_takeover, compression.client_context_takeover) {
+        (false, false) => "no connection remembers its messages".to_owned(),
+        (server, client) => {
+            let whose = match (server, client) {
+                (true, true) => "both sides remember their messages",
+                (true, false) => "the server remembers its messages",
+                _ => "clients remember their messages",
+            };
+            format!("{whose}, in at most {} bytes for all connections", compression.compressor_bytes)
+        }
+    };
+    format!(
+        "of WebSocket messages from {} bytes on, at level {}; {remembered}",
+        compression.min_deflated_bytes, compression.level
+    )
+}
+
 fn heartbeat(settings: &Settings) -> String {
     let times = &settings.times;
     format!(
@@ -151,6 +173,9 @@ fn warnings(settings: &Settings) -> Vec<&'static str> {
             "clients can connect, but subscribe to nothing; set allow_subscribe_for_client = true and \
              allow_subscribe_for_anonymous = true for a kind of channel",
         );
+    }
+    if !settings.compression.enabled && settings.compression != Compression::default() {
+        warnings.push("nothing is compressed, although it is said how; set enabled = true in [compression]");
     }
     if settings.api_keys.is_empty() && !settings.development {
         warnings.push("the server API is closed; set keys = [\"...\"] in [api]");
@@ -201,6 +226,19 @@ mod tests {
         );
         let text = explained("[client]\nanonymous = true\nallowed_origins = [\"*\"]\n");
         assert!(text.contains("subscribe to nothing") && text.contains("any web page may use"), "{text}");
+    }
+
+    #[test]
+    fn says_whether_and_how_messages_are_compressed() {
+        assert!(explained("").contains("compression  off\n"));
+        let text = explained("[compression]\nenabled = true\n");
+        assert!(text.contains("from 128 bytes on, at level 1; no connection remembers"), "{text}");
+        let text = explained(
+            "[compression]\nenabled = true\nserver_context_takeover = true\ncompressor_bytes = 1000000\n",
+        );
+        assert!(text.contains("the server remembers its messages, in at most 1000000 bytes"), "{text}");
+        let text = explained("[compression]\nlevel = 9\n");
+        assert!(text.contains("warning: nothing is compressed"), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use wharf::settings::{ListenAddress, Settings, TlsFiles};
+use wharf::settings::{Compression, ListenAddress, Settings, TlsFiles};
 use wharf_core::namespace::ChannelOptions;
 
 use super::{
@@ -16,6 +16,7 @@ pub fn check(settings: &mut Settings, layers: &Layers) -> Result<(), ConfigError
     check_listen(settings, layers)?;
     check_times(settings, layers)?;
     check_limits(settings, layers)?;
+    check_compression(&settings.compression, layers)?;
     settle_options(&mut settings.namespaces.without_namespace, "channel.without_namespace", layers)?;
     check_namespaces(settings, layers)?;
     settings.tls = check_tls(layers)?;
@@ -128,6 +129,27 @@ fn check_limits(settings: &Settings, layers: &Layers) -> Result<(), ConfigError>
                 format!("{small} ({small_value}) is more than {large} ({large_value}); {why}"),
             ));
         }
+    }
+    Ok(())
+}
+
+/// A takeover that no connection could ever have is a mistake.
+fn check_compression(compression: &Compression, layers: &Layers) -> Result<(), ConfigError> {
+    let needed = compression.context_bytes();
+    if needed > compression.compressor_bytes {
+        let takeover = match compression.server_context_takeover {
+            true => "server_context_takeover",
+            false => "client_context_takeover",
+        };
+        return Err(fault_of_two(
+            layers,
+            ["compression.compressor_bytes", &format!("compression.{takeover}")],
+            format!(
+                "compressor_bytes ({}) holds not even one connection with {takeover}, which takes {needed} bytes; raise \
+                 the one or switch off the other",
+                compression.compressor_bytes
+            ),
+        ));
     }
     Ok(())
 }

@@ -2,8 +2,9 @@
 //! environment are read alike and laid over each other.
 
 use serde::Deserialize;
-use wharf::settings::{Limits, Settings, Times};
+use wharf::settings::{Compression, Limits, Settings, Times};
 use wharf_core::namespace::ChannelOptions;
+use wharf_proto::websocket::deflate::WindowBits;
 
 use super::value::{AllowedOrigin, ApiKey, Count, List, Listen, NamespaceName, Span, Text};
 
@@ -26,6 +27,7 @@ pub struct Document {
     pub api: ApiTable,
     pub client: ClientTable,
     pub channel: ChannelTable,
+    pub compression: CompressionTable,
     pub limits: LimitsTable,
     pub times: TimesTable,
     pub rpc: RpcTable,
@@ -61,6 +63,54 @@ pub struct ClientTable {
 pub struct ChannelTable {
     pub without_namespace: Option<OptionsTable>,
     pub namespaces: Option<Vec<OptionsTable>>,
+}
+
+/// A window of DEFLATE. One of 8 bits is for reading alone, so nobody is asked for it.
+type Window = Count<9, 15>;
+
+/// `[compression]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CompressionTable {
+    pub enabled: Option<bool>,
+    pub server_context_takeover: Option<bool>,
+    pub client_context_takeover: Option<bool>,
+    pub server_window_bits: Option<Window>,
+    pub client_window_bits: Option<Window>,
+    pub min_deflated_bytes: Option<Count<0, { 64 * MIB }>>,
+    pub level: Option<Count<1, 9>>,
+    pub compressor_bytes: Option<Count<0, { 1_024 * GIB }>>,
+}
+
+impl CompressionTable {
+    fn lay_over(&self, compression: &mut Compression) {
+        let switches = [
+            (self.enabled, &mut compression.enabled),
+            (self.server_context_takeover, &mut compression.server_context_takeover),
+            (self.client_context_takeover, &mut compression.client_context_takeover),
+        ];
+        for (said, switch) in switches {
+            *switch = said.unwrap_or(*switch);
+        }
+        let windows = [
+            (self.server_window_bits, &mut compression.server_window_bits),
+            (self.client_window_bits, &mut compression.client_window_bits),
+        ];
+        for (said, window) in windows {
+            // At most 15, and a window.
+            *window = said.and_then(|bits| WindowBits::new(bits.0 as u8)).unwrap_or(*window);
+        }
+        // The ranges above fit the types.
+        if let Some(bytes) = self.min_deflated_bytes {
+            compression.min_deflated_bytes = bytes.0 as usize;
+        }
+        if let Some(level) = self.level {
+            compression.level = level.0 as u8;
+        }
+        if let Some(bytes) = self.compressor_bytes {
+            compression.compressor_bytes = bytes.0 as usize;
+        }
+    }
 }
 
 /// `[rpc]`
@@ -198,6 +248,7 @@ options_table! {
     presence,
     join_leave,
     force_push_join_leave,
+    uncompressed,
     force_positioning,
     allow_positioning,
     force_recovery,
@@ -241,6 +292,7 @@ impl Document {
             settings.rpc_echo = echo;
         }
         self.lay_channels_over(settings, base);
+        self.compression.lay_over(&mut settings.compression);
         self.limits.lay_over(&mut settings.limits);
         self.times.lay_over(&mut settings.times);
     }

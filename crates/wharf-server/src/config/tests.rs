@@ -143,6 +143,11 @@ fn keys_that_do_not_go_together_are_named_with_their_line() {
             "wharf.toml:3: limits.http_uri_bytes: http_uri_bytes (32768) is more than http_head_bytes (16384)",
         ),
         (
+            "[compression]\nserver_context_takeover = true\ncompressor_bytes = 1000\n",
+            "wharf.toml:3: compression.compressor_bytes: compressor_bytes (1000) holds not even one connection with \
+             server_context_takeover, which takes 368640 bytes",
+        ),
+        (
             "[[channel.namespaces]]\nname = \"a\"\n[[channel.namespaces]]\nname = \"a\"\n",
             "wharf.toml:4: channel.namespaces.1.name: the namespace \"a\" is configured twice; join the two tables",
         ),
@@ -277,6 +282,28 @@ fn a_variable_may_hold_a_list_a_number_or_a_text_without_quotes() {
     assert_eq!((settings.node_name.as_str(), settings.times.drain_ms), ("7", 5_000));
     assert_eq!(configuration.log_format, LogFormat::Json);
     assert!(settings.namespaces.named["chat"].presence);
+}
+
+#[test]
+fn compression_is_off_until_it_is_switched_on_and_takes_what_it_is_told() {
+    assert!(!load_text("").settings.compression.enabled);
+    let compression = load_text(
+        "[compression]\nenabled = true\nserver_context_takeover = true\nclient_context_takeover = true\n\
+         server_window_bits = 11\nclient_window_bits = 9\nmin_deflated_bytes = 0\nlevel = 9\n\
+         compressor_bytes = 1000000\n[[channel.namespaces]]\nname = \"bank\"\nuncompressed = true\n",
+    );
+    assert!(compression.settings.namespaces.named["bank"].uncompressed);
+    let compression = compression.settings.compression;
+    assert!(
+        compression.enabled && compression.server_context_takeover && compression.client_context_takeover
+    );
+    let windows = (compression.server_window_bits.bits(), compression.client_window_bits.bits());
+    assert_eq!(windows, (11, 9));
+    assert_eq!((compression.min_deflated_bytes, compression.level), (0, 9));
+    assert_eq!(compression.compressor_bytes, 1_000_000);
+    let variables = [("WHARF_COMPRESSION__ENABLED", "true"), ("WHARF_COMPRESSION__LEVEL", "6")];
+    let compression = load_variables(&variables).settings.compression;
+    assert_eq!((compression.enabled, compression.level), (true, 6));
 }
 
 #[test]

@@ -4,7 +4,11 @@ use std::{collections::VecDeque, io::Read};
 
 use bytes::BytesMut;
 use wharf_proto::{
-    websocket::{CloseCode, Opcode, Role, WebsocketDeframer, WebsocketEvent, write_close, write_frame},
+    websocket::{
+        CloseCode, Opcode, Role, WebsocketDeframer, WebsocketEvent,
+        deflate::{Compression, Inflater, WindowBits},
+        write_close, write_frame,
+    },
     wire::DeframeLimits,
 };
 
@@ -35,6 +39,8 @@ pub enum Incoming {
 #[derive(Debug)]
 pub struct WebSocket {
     pub socket: Socket,
+    /// What the server answered to the extensions that were offered.
+    pub extensions: Option<String>,
     deframer: WebsocketDeframer,
     waiting: VecDeque<Incoming>,
 }
@@ -43,6 +49,17 @@ impl WebSocket {
     /// Connects and shakes hands at `path`.
     #[track_caller]
     pub fn open(address: &Address, path: &str) -> Self {
+        Self::shake_hands(address, path, &[])
+    }
+
+    /// As [`WebSocket::open`], with an offer of extensions. If one is taken up, compressed messages are read.
+    #[track_caller]
+    pub fn offering(address: &Address, path: &str, offer: &str) -> Self {
+        Self::shake_hands(address, path, &[("Sec-WebSocket-Extensions", offer)])
+    }
+
+    #[track_caller]
+    fn shake_hands(address: &Address, path: &str, more: &[(&str, &str)]) -> Self {
         let mut socket = address.open();
         let headers = [
             ("Connection", "Upgrade"),
@@ -50,12 +67,19 @@ impl WebSocket {
             ("Sec-WebSocket-Version", "13"),
             ("Sec-WebSocket-Key", KEY),
         ];
-        socket.send(http::head("GET", path, &headers, ""));
+        socket.send(http::head("GET", path, &[&headers, more].concat(), ""));
         let head = read_head(&mut socket);
         assert!(head.starts_with("HTTP/1.1 101 "), "the handshake is refused: {head}");
         assert!(head.contains(ACCEPT), "the answer to the key is missing: {head}");
+        let extensions = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: "));
         let limits = DeframeLimits { message_bytes: MESSAGE_BYTES, ..DeframeLimits::default() };
-        Self { socket, deframer: WebsocketDeframer::new(Role::Client, limits), waiting: VecDeque::new() }
+        let mut deframer = WebsocketDeframer::new(Role::Client, limits);
+        if let Some(extensions) = extensions {
+            let context_takeover = !extensions.contains("server_no_context_takeover");
+            let server = Compression { context_takeover, window_bits: WindowBits::MAX };
+            deframer = deframer.with_inflater(Inflater::new(server));
+        }
+        Self { socket, extensions: extensions.map(str::to_owned), deframer, waiting: VecDeque::new() }
     }
 
     /// Sends one masked frame with FIN set.

@@ -192,6 +192,7 @@ fn attach_lines(stream: Stream, mut buffer: BytesMut, context: &Context) {
     let attachment = Attachment {
         transport,
         wire: WireId::new(DialectId::CentrifugeJson, FramingId::Lines),
+        deflate: None,
         prelude: Bytes::new(),
         leftover: buffer.freeze(),
         opening: Opening::Peer,

@@ -12,6 +12,7 @@ use wharf_proto::{
     },
     framing::FramingId,
     message::{Channel, ConnectRequest, SubscribeRequest},
+    websocket::{deflate::Agreement, handshake},
     wire::WireId,
 };
 
@@ -43,6 +44,8 @@ pub enum Kind {
 /// What a stream is to start with, whatever carries it.
 pub struct Prepared {
     kind: Kind,
+    /// What a WebSocket agreed on of compression.
+    deflate: Option<Agreement>,
     opening: Opening,
     several_channels: bool,
     /// Of the answer; the framing's own are added by whoever writes the head.
@@ -123,8 +126,11 @@ impl Kind {
         }
     }
 
-    fn framing(self, chunked: bool) -> FramingId {
+    fn framing(self, chunked: bool, compressed: bool) -> FramingId {
         match (self, chunked) {
+            (Self::Websocket | Self::UniWebsocket | Self::Routed(_), _) if compressed => {
+                FramingId::WebsocketDeflate
+            }
             (Self::Websocket | Self::UniWebsocket | Self::Routed(_), _) => FramingId::Websocket,
             (Self::Sse | Self::UniSse, true) => FramingId::ChunkedSse,
             (Self::Sse | Self::UniSse, false) => FramingId::Sse,
@@ -155,10 +161,12 @@ impl Prepared {
         leftover: Bytes,
         node: &Node,
     ) -> Attachment {
-        let Self { kind, opening, several_channels, headers: _ } = self;
+        let Self { kind, deflate, opening, several_channels, headers: _ } = self;
+        let framing = kind.framing(chunked, deflate.is_some());
         Attachment {
             transport,
-            wire: WireId::new(kind.dialect(several_channels), kind.framing(chunked)),
+            wire: WireId::new(kind.dialect(several_channels), framing),
+            deflate,
             prelude,
             leftover,
             opening,
@@ -183,13 +191,27 @@ pub fn prepare_stream(kind: Kind, head: &Parts, body: Bytes, node: &Node) -> Res
         Kind::Events => events_opening(head, node)?,
         _ => (Opening::Message(first_message(kind, head, body, node)?), false),
     };
-    Ok(Prepared { kind, opening, several_channels, headers })
+    Ok(Prepared { kind, deflate: None, opening, several_channels, headers })
 }
 
-/// Reads what a WebSocket is asked for, beside the handshake.
+/// What a WebSocket's handshake must hold here, whatever carries it.
+pub fn handshake_policy<'p>(
+    kind: Kind,
+    node: &'p Node,
+    origin_allowed: &'p (dyn Fn(Option<&str>) -> bool + Sync),
+) -> handshake::Policy<'p> {
+    handshake::Policy {
+        subprotocols: kind.subprotocols(),
+        origin_allowed,
+        deflate: node.settings.compression.policy(&node.compressors),
+    }
+}
+
+/// Reads what a WebSocket is asked for, beside the handshake, which agreed on `deflate`.
 pub fn prepare_websocket(
     kind: Kind,
     head: &Parts,
+    deflate: Option<Agreement>,
     node: &Node,
 ) -> Result<(Prepared, Option<Heartbeat>), Box<Answer>> {
     let opening = match parameter(head, "cf_connect") {
@@ -199,7 +221,7 @@ pub fn prepare_websocket(
     };
     // Centrifuge protocol, WebSocket: for tools that answer frames only.
     let frames = parameter(head, "cf_ws_frame_ping_pong").is_some_and(|value| value == "true");
-    let prepared = Prepared { kind, opening, several_channels: false, headers: HeaderMap::new() };
+    let prepared = Prepared { kind, deflate, opening, several_channels: false, headers: HeaderMap::new() };
     Ok((prepared, frames.then_some(Heartbeat::Frame)))
 }
 

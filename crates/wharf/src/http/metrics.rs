@@ -30,6 +30,7 @@ fn registry(node: &Node) -> Registry {
     let mut registry = Registry::with_prefix("wharf");
     connections(node, &mut registry);
     traffic(node, &mut registry);
+    compression(node, &mut registry);
     front(node, &mut registry);
     registry
 }
@@ -58,7 +59,7 @@ fn connections(node: &Node, registry: &mut Registry) {
 /// What workers count, each with its name and explanation.
 type Traffic = (&'static str, &'static str, fn(&WorkerMetrics) -> &crate::metrics::Counter);
 
-const TRAFFIC: [Traffic; 10] = [
+const TRAFFIC: [Traffic; 13] = [
     ("messages_received", "Messages from clients", |worker| &worker.messages_in),
     ("messages_sent", "Messages to clients", |worker| &worker.messages_out),
     ("deliveries", "Broadcasts put on a member's outbox", |worker| &worker.deliveries),
@@ -67,6 +68,13 @@ const TRAFFIC: [Traffic; 10] = [
     ("client_publications", "Publications by clients", |worker| &worker.publications),
     ("private_encodings", "Broadcasts encoded for one connection alone", |worker| &worker.private_encodings),
     ("shared_encodings", "Broadcasts encoded for all members on a wire", |worker| &worker.shared_encodings),
+    ("deflated_messages", "Messages to clients compressed, for one or for many", |worker| {
+        &worker.deflated_messages
+    }),
+    ("deflate_in_bytes", "Bytes of those messages before", |worker| &worker.deflate_in_bytes),
+    ("deflate_out_bytes", "Bytes of those messages after, with their frames", |worker| {
+        &worker.deflate_out_bytes
+    }),
     ("inbox_overflows", "Broadcasts and requests refused by a full inbox", |worker| &worker.inbox_overflows),
     ("slow_closes", "Connections ended as slow", |worker| &worker.slow_closes),
 ];
@@ -75,6 +83,24 @@ fn traffic(node: &Node, registry: &mut Registry) {
     for (name, help, counter) in TRAFFIC {
         count(registry, name, help, node.metrics.sum(counter));
     }
+}
+
+/// Who is compressed for, and what that takes.
+fn compression(node: &Node, registry: &mut Registry) {
+    let (opened, open) = node.metrics.compressed_connections();
+    let open = usize::try_from(open).unwrap_or(usize::MAX);
+    gauge(registry, "compressed_connections", "WebSockets that agreed on compression", open);
+    let name = "compressed_connections_opened";
+    count(registry, name, "WebSockets that have agreed on compression", opened);
+    let used = node.compressors.used_bytes();
+    gauge(registry, "compressor_bytes", "Memory set aside for connections with context takeover", used);
+    let name = "compressor_refusals";
+    count(
+        registry,
+        name,
+        "Connections without takeover for want of that memory",
+        node.compressors.refusals(),
+    );
 }
 
 fn front(node: &Node, registry: &mut Registry) {

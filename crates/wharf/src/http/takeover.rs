@@ -116,11 +116,7 @@ fn chunk(data: &[u8]) -> Bytes {
 fn upgrade(taken: &Taken, context: &Context) -> Result<Start, Box<Answer>> {
     let access = &context.node.access;
     let origin_allowed = |origin: Option<&str>| access.allows_origin(origin.map(str::as_bytes));
-    let policy = handshake::Policy {
-        subprotocols: taken.kind.subprotocols(),
-        origin_allowed: &origin_allowed,
-        deflate: None,
-    };
+    let policy = long_lived::handshake_policy(taken.kind, &context.node, &origin_allowed);
     let headers = taken.head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let accepted = handshake::accept(taken.head.method.as_str(), taken.minor_version, headers, &policy)
         .map_err(|refusal| match access.check(&taken.head) {
@@ -133,9 +129,11 @@ fn upgrade(taken: &Taken, context: &Context) -> Result<Start, Box<Answer>> {
     if !matches!(taken.body, BodyLength::None | BodyLength::Bytes(0)) {
         return Err(Box::new(answer::error(400, "a WebSocket handshake has no body; send none")));
     }
-    let (prepared, heartbeat) = long_lived::prepare_websocket(taken.kind, &taken.head, &context.node)?;
     let mut head = BytesMut::new();
     accepted.write_response(&mut head);
+    let deflate = accepted.into_deflate();
+    let (prepared, heartbeat) =
+        long_lived::prepare_websocket(taken.kind, &taken.head, deflate, &context.node)?;
     Ok(Start { prepared, head, chunked: false, heartbeat })
 }
 

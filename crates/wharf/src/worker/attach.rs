@@ -20,7 +20,7 @@ impl Worker {
     /// Owns the connection. One that cannot be registered is dropped, which closes it.
     pub(super) fn attach(&mut self, attachment: Attachment) {
         let key = self.connections.next_key();
-        let Attachment { mut transport, wire, prelude, leftover, opening, kind, .. } = attachment;
+        let Attachment { mut transport, wire, prelude, leftover, opening, kind, deflate, .. } = attachment;
         transport.attached(key);
         if let Err(error) = self.world.register(&mut *transport, key) {
             tracing::warn!(%error, kind, "a connection could not be watched and was dropped");
@@ -29,17 +29,19 @@ impl Worker {
         let client = random_client(&mut self.rng);
         let rules = &self.node.rules;
         let end_at = attachment.max_age_ms.map_or(NEVER, |age_ms| self.now.after_ms(age_ms));
-        let rare =
-            attachment.emulated.then(|| Box::new(Rare { secret: random_bits(&mut self.rng), poll: None }));
         let conversation = wire.dialect().open();
+        let (deframer, deflater) = self.compressor.open(wire, self.deframe_limits(), deflate);
+        let shares_broadcasts = conversation.shares_broadcasts() && deflater.is_none();
+        let secret = attachment.emulated.then(|| random_bits(&mut self.rng));
+        let is_rare = secret.is_some() || deflater.is_some();
         self.connections.insert(Connection {
             transport: Some(transport),
             session: Session::new(client, attachment.heartbeat, attachment.one_way, rules, self.now),
-            deframer: wire.framing().deframer(self.deframe_limits()),
-            shares_broadcasts: conversation.shares_broadcasts(),
+            deframer,
+            shares_broadcasts,
             conversation,
             outbox: Outbox::default(),
-            rare,
+            rare: is_rare.then(|| Box::new(Rare { secret, deflater, poll: None })),
             end_at,
             scheduled_at: NEVER,
             kind,
@@ -49,6 +51,7 @@ impl Worker {
             one_way: attachment.one_way,
         });
         self.metrics().kind(kind).opened.bump();
+        self.metrics().compressed.opened.add(u64::from(wire.compresses()));
         self.inbox().count_connections(self.connections.len());
         let index = super::slab::index_of(key);
         self.push(index, prelude);
@@ -85,16 +88,15 @@ impl Worker {
 
     /// The key by which requests on other connections reach this session.
     pub(super) fn session_key(&mut self, index: u32) -> Option<SessionKey> {
-        let secret = self.connections.at(index)?.rare.as_ref()?.secret;
+        let secret = self.connections.at(index)?.rare.as_ref()?.secret?;
         Some(SessionKey { worker: self.index, entry: self.connections.key_of(index), secret })
     }
 
     /// The entry of a session key, if its secret is right.
     pub(super) fn resolve_session(&mut self, key: SessionKey) -> Option<u32> {
         let index = self.connections.resolve(key.entry)?;
-        let rare = self.connections.at(index)?.rare.as_ref()?;
-        let same =
-            subtle::ConstantTimeEq::ct_eq(&rare.secret.to_le_bytes()[..], &key.secret.to_le_bytes()[..]);
+        let secret = self.connections.at(index)?.rare.as_ref()?.secret?;
+        let same = subtle::ConstantTimeEq::ct_eq(&secret.to_le_bytes()[..], &key.secret.to_le_bytes()[..]);
         bool::from(same).then_some(index)
     }
 }

@@ -3,19 +3,24 @@
 
 use std::{mem::size_of, sync::Arc};
 
+use bytes::BytesMut;
 use wharf_core::{
     hub::Member,
     session::{Session, Subscription},
 };
 use wharf_proto::{
     dialect::DialectId,
+    framing::FramingId,
     message::{Channel, ClientInfo},
-    websocket::WebsocketDeframer,
-    wire::WireId,
+    websocket::{
+        Opcode, WebsocketDeframer,
+        deflate::{self, Agreement, Deflater, Inflater, Parameters, WindowBits},
+    },
+    wire::{DeframeLimits, WireId},
 };
 
-use super::{connection::Connection, slab::Slab};
-use crate::transport::tcp::TcpTransport;
+use super::{compressor::Compressor, connection::Connection, slab::Slab};
+use crate::{settings::Compression, transport::tcp::TcpTransport};
 
 /// PRODUCT: an idle connection costs half a kilobyte of user memory.
 const BUDGET_BYTES: usize = 512;
@@ -44,10 +49,44 @@ fn parts() -> Vec<(&'static str, usize)> {
     ]
 }
 
+/// Row 38, for a connection without takeover: the windows and contexts are the worker's, lent for one message.
+#[test]
+fn an_idle_connection_that_agreed_on_compression_costs_one_small_box_more() {
+    let compressor = Compressor::new(Compression { enabled: true, ..Compression::default() });
+    let alone = deflate::Compression { context_takeover: false, window_bits: WindowBits::MAX };
+    let wire = WireId::new(DialectId::CentrifugeJson, FramingId::WebsocketDeflate);
+    let limits = DeframeLimits::default();
+    let agreement = || Some(Agreement::new(Parameters { server: alone, client: alone }));
+    let (mut deframer, own) = compressor.open(wire, limits, agreement());
+    assert!(own.is_none(), "the worker's deflater does");
+
+    let mut message = BytesMut::new();
+    let text = "ahoy ".repeat(10_000);
+    Deflater::new(alone).write_frame(&mut message, Opcode::Text, text.as_bytes(), Some([1, 2, 3, 4]));
+    deframer.feed(&mut message, &mut |_| {}).unwrap();
+    assert_eq!(deframer.held_bytes(), 0);
+    assert_eq!(Inflater::new(alone).memory_bytes(), 0);
+    assert!(size_of_val(&*deframer) <= 48, "{}", size_of_val(&*deframer));
+    assert!(allocated(size_of::<Inflater>()) <= 64, "{}", size_of::<Inflater>());
+}
+
+/// What cannot be shared is the connection's own: an agreement with takeover, or on a window that is too small.
+#[test]
+fn only_an_agreement_that_the_worker_does_not_keep_makes_a_deflater_of_its_own() {
+    let compressor = Compressor::new(Compression { enabled: true, ..Compression::default() });
+    let wire = WireId::new(DialectId::CentrifugeJson, FramingId::WebsocketDeflate);
+    for (context_takeover, bits, own) in [(false, 15, false), (false, 14, true), (true, 15, true)] {
+        let window_bits = WindowBits::new(bits).unwrap();
+        let side = deflate::Compression { context_takeover, window_bits };
+        let agreement = Agreement::new(Parameters { server: side, client: side });
+        let (_, deflater) = compressor.open(wire, DeframeLimits::default(), Some(agreement));
+        assert_eq!(deflater.is_some(), own, "{context_takeover} {bits}");
+    }
+}
+
 #[test]
 fn an_idle_connection_costs_at_most_half_a_kilobyte() {
-    let conversation =
-        WireId::new(DialectId::CentrifugeJson, wharf_proto::framing::FramingId::Websocket).dialect().open();
+    let conversation = WireId::new(DialectId::CentrifugeJson, FramingId::Websocket).dialect().open();
     assert_eq!(size_of_val(&*conversation), 0, "a box of nothing takes no memory");
     let sum: usize = parts().iter().map(|(_, bytes)| bytes).sum();
     let table: String = parts().iter().map(|(part, bytes)| format!("| {part} | {bytes} |\n")).collect();

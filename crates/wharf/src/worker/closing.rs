@@ -212,6 +212,7 @@ impl Worker {
     /// Gives the entry and the descriptor back. The session has ended.
     pub(super) fn remove(&mut self, index: u32) {
         let Some(mut connection) = self.connections.remove(index) else { return };
+        self.metrics().compressed.closed.add(u64::from(connection.wire.compresses()));
         self.outbox_bytes -= connection.outbox.backlog_bytes();
         connection.outbox.take_all(&mut self.spare_backlogs);
         if let Some(mut transport) = connection.transport {

@@ -1,7 +1,10 @@
 //! One entry of the slab: a connection, or a poll session that has none at the moment.
 
 use wharf_core::{session::Session, time::Millis};
-use wharf_proto::wire::{Conversation, Deframer, WireId};
+use wharf_proto::{
+    websocket::deflate::Deflater,
+    wire::{Conversation, Deframer, WireId},
+};
 
 use super::{outbox::Outbox, poll::PollState};
 use crate::transport::Transport;
@@ -29,7 +32,8 @@ pub struct Connection {
     pub read_closed: bool,
     /// The client sends no commands.
     pub one_way: bool,
-    /// Broadcasts have the same bytes for everybody on the wire.
+    /// Broadcasts have the same bytes for everybody on the wire: neither the conversation nor the compression is this
+    /// connection's own.
     pub shares_broadcasts: bool,
 }
 
@@ -59,11 +63,14 @@ pub enum Peer {
 }
 
 /// What only some connections have.
+#[derive(Default)]
 pub struct Rare {
-    /// The secret of the session key.
-    pub secret: u128,
+    /// The secret of the session key, where requests on other connections reach the session.
+    pub secret: Option<u128>,
     /// The state of a poll session.
     pub poll: Option<PollState>,
+    /// What compresses for this connection alone.
+    pub deflater: Option<Deflater>,
 }
 
 /// No deadline.
@@ -79,6 +86,11 @@ impl Connection {
             State::Closing { .. } => self.end_at,
             State::Open => session.min(stalled).min(waiting).min(self.end_at),
         }
+    }
+
+    /// The wire of what may be compressed, or of what may not.
+    pub fn wire_for(&self, may_compress: bool) -> WireId {
+        if may_compress { self.wire } else { self.wire.uncompressed() }
     }
 
     /// Messages go both ways.

@@ -8,7 +8,7 @@ use wharf_core::hub::{SharedBroadcast, local::Verdict};
 use wharf_proto::{
     Disconnect,
     message::{BroadcastBody, Push},
-    wire::{Event, Inexpressible},
+    wire::Inexpressible,
 };
 
 use super::Worker;
@@ -29,6 +29,8 @@ impl Worker {
         let offset = broadcast.position().map_or(0, |position| position.offset);
         let joins = !matches!(said.body, BroadcastBody::Publication { .. });
         let limit = self.node.settings.limits.outbox_bytes;
+        let may_compress = self.may_compress(Some(&said.channel));
+        let metrics = self.node.metrics.worker(usize::from(self.index));
         let mut private = Vec::new();
         let (mut deliveries, mut waiting) = (0, 0);
         for member in self.hub.members(&said.channel) {
@@ -41,8 +43,9 @@ impl Worker {
                 private.push(member.entry);
                 continue;
             }
-            let encoded = self.encoded[connection.wire.index()]
-                .get_or_insert_with(|| broadcast.encoded(connection.wire));
+            let wire = connection.wire_for(may_compress);
+            let encoded = self.encoded[wire.index()]
+                .get_or_insert_with(|| self.compressor.encode(broadcast, wire, metrics));
             match encoded {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {
@@ -75,22 +78,37 @@ impl Worker {
 
     /// Puts a broadcast on one member's outbox.
     pub(super) fn deliver_to(&mut self, index: u32, broadcast: &Arc<SharedBroadcast>) {
+        let may_compress = self.may_compress(Some(&broadcast.broadcast().channel));
+        let metrics = self.node.metrics.worker(usize::from(self.index));
         let Some(connection) = self.connections.at(index) else { return };
+        metrics.deliveries.bump();
         if !connection.shares_broadcasts {
             return self.say_privately(index, broadcast);
         }
-        self.metrics().deliveries.bump();
-        let Some(connection) = self.connections.at(index) else { return };
-        match broadcast.encoded(connection.wire) {
+        let wire = connection.wire_for(may_compress);
+        match self.compressor.encode(broadcast, wire, metrics) {
             Ok(bytes) => self.push(index, bytes),
             Err(Inexpressible) => self.end_connection(index, &Disconnect::INAPPROPRIATE_PROTOCOL),
         }
     }
 
-    /// For a conversation whose bytes are its own.
+    /// For a connection whose bytes are its own: by a conversation that says even the message in its own way, or by
+    /// compression alone.
     fn say_privately(&mut self, index: u32, broadcast: &Arc<SharedBroadcast>) {
-        self.metrics().private_encodings.bump();
-        let push = Push::Broadcast(Arc::new(broadcast.broadcast().clone()));
-        self.say(index, Event::Push(&push));
+        let Some(connection) = self.connections.at(index) else { return };
+        if !connection.conversation.shares_broadcasts() {
+            self.metrics().private_encodings.bump();
+            let push = Push::Broadcast(Arc::new(broadcast.broadcast().clone()));
+            return self.say_push(index, &push);
+        }
+        match broadcast.message(connection.wire) {
+            Ok(Some((kind, message))) => {
+                let may_compress = self.may_compress(Some(&broadcast.broadcast().channel));
+                let bytes = self.frame(index, kind, &message, may_compress);
+                self.push(index, bytes);
+            }
+            Ok(None) => {}
+            Err(Inexpressible) => self.end_connection(index, &Disconnect::INAPPROPRIATE_PROTOCOL),
+        }
     }
 }

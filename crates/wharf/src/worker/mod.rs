@@ -12,6 +12,7 @@
 //! | `calls` | outcomes of the engine, now or later |
 //! | `deliver` | broadcasts -> members |
 //! | `catch_up` | what was missed -> members, from history |
+//! | `compressor` | messages -> frames |
 //! | `write` | outboxes -> transports |
 //! | `closing` | farewells, and the end |
 //! | `poll` | sessions that ask by HTTP |
@@ -24,6 +25,7 @@ mod budget;
 mod calls;
 mod catch_up;
 mod closing;
+mod compressor;
 mod connection;
 mod deliver;
 pub mod drive;
@@ -53,7 +55,9 @@ use wharf_proto::{
 
 pub use self::inbox::{Inbox, Wake};
 pub use self::request::{Attachment, Opening, PollAnswer, PollRequest, Selector, SessionKey, ToWorker};
-use self::{connection::Connection, inbox::Drained, outbox::Spare, slab::Slab, timers::Wheel};
+use self::{
+    compressor::Compressor, connection::Connection, inbox::Drained, outbox::Spare, slab::Slab, timers::Wheel,
+};
 use crate::{metrics::WorkerMetrics, node::Node, transport::Transport};
 
 /// What a worker needs of the world.
@@ -75,6 +79,7 @@ pub struct Worker {
     rng: StdRng,
     connections: Slab<Connection>,
     hub: LocalHub,
+    compressor: Compressor,
     wheel: Wheel,
     draining: bool,
     /// The coming tick looks into the inbox again: what was taken out before is not served yet.
@@ -116,6 +121,7 @@ impl Worker {
     pub fn new(node: Arc<Node>, index: u16, world: Box<dyn World>, seed: [u8; 32], now: Millis) -> Self {
         Self {
             index,
+            compressor: Compressor::new(node.settings.compression),
             node,
             world,
             now,

@@ -5,7 +5,7 @@ use wharf_core::{
     session::{Action, Outcome},
 };
 use wharf_proto::{
-    message::{Push, Reply, ReplyBody},
+    message::{Channel, Push, Reply, ReplyBody},
     wire::Event,
 };
 
@@ -27,7 +27,7 @@ impl Worker {
 
     fn carry_out(&mut self, index: u32, action: Action) {
         match action {
-            Action::Reply(reply) => self.say_reply(index, reply),
+            Action::Reply { reply, about } => self.say_reply(index, reply, about.as_ref()),
             Action::Push(push) => self.say_push(index, &push),
             Action::PingFrame => self.say_ping_frame(index),
             Action::Subscribe { channel, read, grant, ticket } => {
@@ -78,7 +78,8 @@ impl Worker {
         }
     }
 
-    pub(super) fn say_reply(&mut self, index: u32, mut reply: Reply) {
+    /// `about` is the channel of which the reply tells, if it tells of one.
+    pub(super) fn say_reply(&mut self, index: u32, mut reply: Reply, about: Option<&Channel>) {
         if let Ok(ReplyBody::Connect(result)) = &mut reply.result
             && let Some(key) = self.session_key(index)
         {
@@ -88,10 +89,17 @@ impl Worker {
         if let Some(poll) = self.connections.at(index).and_then(|connection| connection.poll_mut()) {
             poll.reply_went(&reply);
         }
-        self.say(index, Event::Reply(&reply));
+        let may_compress = match &reply.result {
+            Ok(ReplyBody::Connect(result)) => {
+                result.subs.iter().all(|(channel, _)| self.may_compress(Some(channel)))
+            }
+            _ => self.may_compress(about),
+        };
+        self.say(index, Event::Reply(&reply), may_compress);
     }
 
     pub(super) fn say_push(&mut self, index: u32, push: &Push) {
-        self.say(index, Event::Push(push));
+        let may_compress = self.may_compress(push.channel());
+        self.say(index, Event::Push(push), may_compress);
     }
 }

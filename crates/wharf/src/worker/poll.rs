@@ -99,7 +99,11 @@ impl Worker {
             shares_broadcasts: conversation.shares_broadcasts(),
             conversation,
             outbox: Outbox::default(),
-            rare: Some(Box::new(Rare { secret, poll: Some(PollState::default()) })),
+            rare: Some(Box::new(Rare {
+                secret: Some(secret),
+                poll: Some(PollState::default()),
+                ..Rare::default()
+            })),
             end_at: NEVER,
             scheduled_at: NEVER,
             kind: "poll",

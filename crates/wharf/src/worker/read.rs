@@ -174,14 +174,15 @@ impl Worker {
             poll.command_came(&command);
         }
         if busy && command.id != 0 {
-            return self.say_reply(index, Reply { id: command.id, result: Err(ErrorReply::INTERNAL) });
+            let result = Err(ErrorReply::INTERNAL);
+            return self.say_reply(index, Reply { id: command.id, result }, None);
         }
         let limit = self.node.settings.limits.outbox_bytes;
         let Some(connection) = self.connections.at(index) else { return };
         if connection.outbox.backlog_bytes() > limit && command.id != 0 {
             // It asks for more than it reads; later it may. Errors count against the limit, answers do not.
             let result = Err(ErrorReply::TOO_MANY_REQUESTS.with_message("read the answers first"));
-            return self.say_reply(index, Reply { id: command.id, result });
+            return self.say_reply(index, Reply { id: command.id, result }, None);
         }
         connection.session.handle_command(command, &self.node.rules, now, &mut self.actions);
         self.perform(index);

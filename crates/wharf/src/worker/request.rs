@@ -11,6 +11,7 @@ use wharf_core::{
 use wharf_proto::{
     Disconnect,
     message::{Channel, ClientId, ConnectRequest, Position},
+    websocket::deflate::Agreement,
     wire::WireId,
 };
 
@@ -22,6 +23,8 @@ pub struct Attachment {
     pub transport: Box<dyn Transport>,
     /// What its bytes mean.
     pub wire: WireId,
+    /// What was agreed on of compression, where the framing of its wire compresses.
+    pub deflate: Option<Agreement>,
     /// Written first, as it is: the HTTP response head.
     pub prelude: Bytes,
     /// Bytes of the peer's that were read already and belong to the connection.

@@ -3,15 +3,15 @@
 use bytes::{Bytes, BytesMut};
 use wharf_proto::{
     Disconnect,
-    message::Reply,
-    wire::{Encoded, Event, Inexpressible},
+    message::{Channel, Reply},
+    wire::{Encoded, Event, Inexpressible, MessageKind},
 };
 
 use super::{Worker, connection::Connection, outbox::Flushed, slab::index_of};
 
 impl Worker {
-    /// Says something to one connection alone.
-    pub(super) fn say(&mut self, index: u32, event: Event<'_>) {
+    /// Says something to one connection alone; compressed only if it may be.
+    pub(super) fn say(&mut self, index: u32, event: Event<'_>, may_compress: bool) {
         let Some(connection) = self.connections.at(index) else { return };
         if !connection.is_open() {
             return;
@@ -19,12 +19,10 @@ impl Worker {
         let mut message = BytesMut::new();
         match connection.conversation.encode(event, &mut message) {
             Ok(Encoded::Message(kind)) => {
-                let mut framed = BytesMut::with_capacity(message.len() + 16);
-                connection.wire.framing().frame(kind, &message, &mut framed);
-                self.metrics().messages_out.bump();
-                let bytes = framed.len();
+                let bytes = self.frame(index, kind, &message, may_compress);
                 let asked_for = matches!(event, Event::Reply(Reply { result: Ok(_), .. }));
-                self.push_excused(index, framed.freeze(), if asked_for { bytes } else { 0 });
+                let excused = if asked_for { bytes.len() } else { 0 };
+                self.push_excused(index, bytes, excused);
             }
             Ok(Encoded::Nothing) => {}
             Ok(Encoded::Disconnect(code)) => {
@@ -33,6 +31,29 @@ impl Worker {
             }
             Err(Inexpressible) => self.end_connection(index, &Disconnect::INAPPROPRIATE_PROTOCOL),
         }
+    }
+
+    /// One message's bytes for one connection, which must be sent: with context takeover what follows refers to them.
+    pub(super) fn frame(
+        &mut self,
+        index: u32,
+        kind: MessageKind,
+        message: &[u8],
+        may_compress: bool,
+    ) -> Bytes {
+        let Some(connection) = self.connections.at(index) else { return Bytes::new() };
+        let metrics = self.node.metrics.worker(usize::from(self.index));
+        let wire = connection.wire_for(may_compress);
+        let own = connection.rare.as_mut().and_then(|rare| rare.deflater.as_mut());
+        let mut framed = BytesMut::with_capacity(message.len() + 16);
+        self.compressor.writer(wire, own, metrics).frame(kind, message, &mut framed);
+        metrics.messages_out.bump();
+        framed.freeze()
+    }
+
+    /// Whether what tells of this channel may be compressed; what tells of none may. Row 39.
+    pub(super) fn may_compress(&self, channel: Option<&Channel>) -> bool {
+        channel.is_none_or(|channel| self.node.rules.namespaces.may_compress(channel))
     }
 
     pub(super) fn say_ping_frame(&mut self, index: u32) {

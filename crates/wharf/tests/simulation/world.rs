@@ -168,6 +168,7 @@ impl Machine {
         let attachment = Attachment {
             transport,
             wire: WireId::new(shape.dialect, shape.framing),
+            deflate: None,
             prelude: Bytes::new(),
             leftover: Bytes::new(),
             opening: shape.opening,

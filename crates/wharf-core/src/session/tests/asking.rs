@@ -214,3 +214,27 @@ fn a_subscription_refresh_is_judged_by_token_and_membership() {
     assert_eq!(error(&driver.command(4, refresh("other", "x"))), 103);
     assert_eq!(disconnect(&driver.command(5, refresh("news", "x"))), 3500);
 }
+
+// Row 39.
+#[test]
+fn a_reply_that_tells_of_a_channel_names_it() {
+    let abouts = |actions: &[Action]| -> Vec<Option<Channel>> {
+        let about = |action: &Action| match action {
+            Action::Reply { about, .. } => Some(about.clone()),
+            _ => None,
+        };
+        actions.iter().filter_map(about).collect()
+    };
+    let news = [Some(channel("news"))];
+    let mut driver = Driver::connected(rules());
+    let subscribed = driver.subscribe("news", page(0, 0..0));
+    assert_eq!(abouts(&subscribed), news);
+    let Action::History { ticket, .. } = only(driver.command(3, history(1, None, false))) else { panic!() };
+    let historied = driver.outcome(ticket, Outcome::History(Ok(page(1, 1..2))));
+    assert_eq!(abouts(&historied), news);
+    let presence = Request::Presence { channel: "news".into() };
+    let Action::Presence { ticket, .. } = only(driver.command(4, presence)) else { panic!() };
+    assert_eq!(abouts(&driver.outcome(ticket, Outcome::Presence(Ok(Vec::new())))), news);
+    let rpc = driver.command(5, Request::Rpc { method: "echo".into(), data: json("1") });
+    assert_eq!(abouts(&rpc), [None]);
+}

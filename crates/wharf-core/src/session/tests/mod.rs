@@ -159,7 +159,7 @@ fn only(mut actions: Vec<Action>) -> Action {
 
 fn replies(actions: &[Action]) -> Vec<(u32, Result<&ReplyBody, u32>)> {
     let replies = actions.iter().filter_map(|action| match action {
-        Action::Reply(reply) => Some((reply.id, reply.result.as_ref().map_err(|error| error.code))),
+        Action::Reply { reply, .. } => Some((reply.id, reply.result.as_ref().map_err(|error| error.code))),
         _ => None,
     });
     replies.collect()
@@ -190,7 +190,7 @@ fn subscribe_result(actions: &[Action]) -> &SubscribeResult {
 /// The kinds of actions, in order.
 fn kinds(actions: &[Action]) -> Vec<&'static str> {
     let kind = |action: &Action| match action {
-        Action::Reply(_) => "reply",
+        Action::Reply { .. } => "reply",
         Action::Push(Push::Ping) => "ping",
         Action::Push(_) => "push",
         Action::PingFrame => "ping frame",

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 /// The bytes that the contexts of all connections may take together. One for a process, shared by its workers.
@@ -13,6 +13,7 @@ use std::sync::{
 pub struct CompressorBudget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
+    refusals: AtomicU64,
 }
 
 impl CompressorBudget {
@@ -21,7 +22,7 @@ impl CompressorBudget {
 
     /// A budget of which nothing is used.
     pub fn new(limit_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0) })
+        Arc::new(Self { limit_bytes, used_bytes: AtomicUsize::new(0), refusals: AtomicU64::new(0) })
     }
 
     /// What is reserved now, in bytes.
@@ -29,13 +30,23 @@ impl CompressorBudget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    /// How often a reservation did not fit: so many connections were to remember and do not.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Ordering::Relaxed)
+    }
+
     /// Sets `bytes` aside until the reservation is dropped; `None` if they do not fit. Many threads together
     /// never reserve more than the limit.
     pub fn try_reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit_bytes);
         // Nothing is published by this number, so no order with other memory is needed.
-        self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Reservation { budget: Arc::clone(self), bytes })
+        match self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            Ok(_) => Some(Reservation { budget: Arc::clone(self), bytes }),
+            Err(_) => {
+                self.refusals.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
     }
 }
 
@@ -79,6 +90,7 @@ mod tests {
         let first = budget.try_reserve(60).unwrap();
         assert!(budget.try_reserve(41).is_none());
         assert!(budget.try_reserve(usize::MAX).is_none());
+        assert_eq!(budget.refusals(), 2);
         let second = budget.try_reserve(40).unwrap();
         assert_eq!(budget.used_bytes(), 100);
         drop(first);

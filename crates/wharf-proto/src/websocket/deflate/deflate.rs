@@ -65,12 +65,26 @@ impl Deflater {
     /// # Panics
     /// If a control frame is given a payload of more than 125 bytes.
     pub fn write_frame(&mut self, out: &mut BytesMut, opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>) {
+        if !self.write_deflated_frame(out, opcode, payload, mask) {
+            write_frame(out, opcode, payload, mask);
+        }
+    }
+
+    /// Appends one compressed frame that is a whole message and says true; or says false and appends nothing, if it
+    /// is to be sent as it is. What was appended must be sent, as of [`Deflater::deflate`].
+    pub fn write_deflated_frame(
+        &mut self,
+        out: &mut BytesMut,
+        opcode: Opcode,
+        payload: &[u8],
+        mask: Option<[u8; 4]>,
+    ) -> bool {
         // The header's length is known when the payload's is: it is written last, in front of room for the longest.
         let start = out.len();
         out.resize(start + MAX_HEADER_BYTES, 0);
         if !matches!(opcode, Opcode::Text | Opcode::Binary) || !self.deflate(payload, out) {
             out.truncate(start);
-            return write_frame(out, opcode, payload, mask);
+            return false;
         }
         let deflated = start + MAX_HEADER_BYTES;
         let payload_len = out.len() - deflated;
@@ -84,6 +98,7 @@ impl Deflater {
         out.copy_within(header_at.., start);
         out.copy_within(deflated..header_at, payload_at);
         out.truncate(payload_at + payload_len);
+        true
     }
 
     /// Appends the compressed payload of `message` and says true; or says false and appends nothing, if it is to
