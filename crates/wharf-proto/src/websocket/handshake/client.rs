@@ -155,18 +155,10 @@ impl<'a> ClientRequest<'a> {
     }
 
     /// Looks at all that came so far. `None`: the head is not whole, call again with more bytes after the same
-    /// ones; by [`MAX_ANSWER_HEAD_BYTES`] it has said yes or no.
+    /// ones; by [`MAX_ANSWER_HEAD_BYTES`], interim answers counted, it has said yes or no.
     pub fn check(&self, received: &[u8]) -> Result<Option<Answer<'a>>, AnswerError> {
-        let window = &received[..received.len().min(MAX_ANSWER_HEAD_BYTES)];
-        let Some(head_bytes) = head_bytes(window) else {
-            return if received.len() < MAX_ANSWER_HEAD_BYTES { Ok(None) } else { Err(AnswerError::TooLong) };
-        };
         let mut headers = [httparse::EMPTY_HEADER; MAX_ANSWER_HEADERS];
-        let mut answer = httparse::Response::new(&mut headers);
-        // A parser that finds the end elsewhere (it takes a bare LF for a line end) is not believed.
-        if answer.parse(&window[..head_bytes]) != Ok(httparse::Status::Complete(head_bytes)) {
-            return Err(AnswerError::Malformed);
-        }
+        let Some((answer, head_bytes)) = read_final_head(received, &mut headers)? else { return Ok(None) };
         match (answer.version, answer.code) {
             (Some(1), Some(101)) => {}
             (_, Some(101)) | (_, None) => return Err(AnswerError::Malformed),
@@ -217,6 +209,46 @@ impl<'a> ClientRequest<'a> {
             Single::Repeated => return Err(AnswerError::Subprotocol),
         };
         Ok((subprotocol, deflate))
+    }
+}
+
+/// Reads the head of the answer that decides, and says where it ends in `received`.
+///
+/// RFC 9110 section 15.2: any number of interim answers (1xx) may come before it, asked for or not. Of those 101 is
+/// none (RFC 6455 section 4.1: it is the answer itself).
+pub(super) fn read_final_head<'h, 'b>(
+    received: &'b [u8],
+    headers: &'h mut [httparse::Header<'b>; MAX_ANSWER_HEADERS],
+) -> Result<Option<(httparse::Response<'h, 'b>, usize)>, AnswerError> {
+    let window = &received[..received.len().min(MAX_ANSWER_HEAD_BYTES)];
+    let mut begun = 0;
+    loop {
+        let Some(bytes) = head_bytes(&window[begun..]) else {
+            return if received.len() < MAX_ANSWER_HEAD_BYTES { Ok(None) } else { Err(AnswerError::TooLong) };
+        };
+        let head = &window[begun..begun + bytes];
+        if !is_interim(head)? {
+            let mut answer = httparse::Response::new(headers);
+            parse_whole(&mut answer, head)?;
+            return Ok(Some((answer, begun + head.len())));
+        }
+        begun += head.len();
+    }
+}
+
+fn is_interim(head: &[u8]) -> Result<bool, AnswerError> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_ANSWER_HEADERS];
+    let mut answer = httparse::Response::new(&mut headers);
+    parse_whole(&mut answer, head)?;
+    // RFC 9110 section 15.2: HTTP/1.0 has no interim answers.
+    Ok(answer.version == Some(1) && matches!(answer.code, Some(100 | 102..=199)))
+}
+
+/// A parser that finds the end elsewhere (it takes a bare LF for a line end) is not believed.
+fn parse_whole<'b>(answer: &mut httparse::Response<'_, 'b>, head: &'b [u8]) -> Result<(), AnswerError> {
+    match answer.parse(head) {
+        Ok(httparse::Status::Complete(bytes)) if bytes == head.len() => Ok(()),
+        _ => Err(AnswerError::Malformed),
     }
 }
 

@@ -3,18 +3,21 @@
 //! * [`accept`] is the server's half. It is given a request head that an HTTP parser has read, and says yes with
 //!   what to answer, or no with the reason, the status and the headers that tell a client what to do instead.
 //! * [`Request`] reads the head of a request, for a server without an HTTP parser of its own.
-//! * [`ClientRequest`] is the client's half: it writes the request, and checks the answer.
+//! * [`ClientRequest`] is the client's half: it writes the request, and checks the answer. Of an answer that opens
+//!   no WebSocket, [`OrdinaryAnswer`] tells what a person needs to know.
 //!
 //! Over a stream of bytes, [`ServerHandshake`](super::ServerHandshake) and [`ClientHandshake`](super::ClientHandshake)
 //! do the reading and buffering around them.
 
 mod client;
+mod ordinary;
 mod request;
 mod server;
 
 pub use client::{
     Answer, AnswerError, ClientRequest, InvalidRequest, MAX_ANSWER_HEAD_BYTES, MAX_ANSWER_HEADERS,
 };
+pub use ordinary::OrdinaryAnswer;
 pub use request::{MAX_REQUEST_HEAD_BYTES, MAX_REQUEST_HEADERS, Request};
 pub use server::{Accepted, Policy, Refusal, accept};
 

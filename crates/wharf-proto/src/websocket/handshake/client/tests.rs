@@ -169,3 +169,42 @@ fn bounds_the_head_in_bytes_and_headers() {
     assert_eq!(REQUEST.check(&long[..MAX_ANSWER_HEAD_BYTES]), Err(AnswerError::TooLong));
     assert_eq!(REQUEST.check(&long), Err(AnswerError::TooLong));
 }
+
+#[test]
+fn passes_over_interim_answers_within_the_same_bound() {
+    let right = answer("HTTP/1.1 101 Switching Protocols", &RIGHT);
+    let interim = answer("HTTP/1.1 103 Early Hints", &[("Link", "</style.css>; rel=preload")]);
+    let whole = [&b"HTTP/1.1 100 Continue\r\n\r\n"[..], &interim, &right].concat();
+    for end in 0..whole.len() {
+        assert_eq!(REQUEST.check(&whole[..end]), Ok(None), "first {end} bytes");
+    }
+    let found =
+        REQUEST.check(&[&whole[..], b"\x81\x02hi"].concat()).expect("an answer").expect("a whole head");
+    assert_eq!((found.head_bytes, found.subprotocol), (whole.len(), Some("chat")));
+
+    let refused = [&interim[..], &answer("HTTP/1.1 403 Forbidden", &[])].concat();
+    assert_eq!(REQUEST.check(&refused), Err(AnswerError::Status(403)));
+    let endless = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(MAX_ANSWER_HEAD_BYTES / 20);
+    assert_eq!(REQUEST.check(&endless), Err(AnswerError::TooLong));
+}
+
+#[test]
+fn a_server_of_http_1_0_has_no_interim_answers() {
+    let head = [answer("HTTP/1.0 100 Continue", &[]), answer("HTTP/1.1 101 Switching Protocols", &RIGHT)];
+    assert_eq!(REQUEST.check(&head.concat()), Err(AnswerError::Status(100)));
+}
+
+#[test]
+fn refuses_an_answer_that_says_a_thing_twice() {
+    let doubled = |header: (&'static str, &'static str)| check(&[&RIGHT[..], &[header]].concat());
+    assert_eq!(doubled(RIGHT[0]), Err(AnswerError::NoUpgrade));
+    assert_eq!(doubled(RIGHT[2]), Err(AnswerError::AcceptKey));
+    assert_eq!(doubled(RIGHT[3]), Err(AnswerError::Subprotocol));
+}
+
+#[test]
+fn refuses_a_subprotocol_that_was_not_asked_for() {
+    let request = ClientRequest { subprotocols: &[], ..REQUEST };
+    let head = answer("HTTP/1.1 101 Switching Protocols", &RIGHT);
+    assert_eq!(request.check(&head), Err(AnswerError::Subprotocol));
+}
