@@ -237,9 +237,40 @@ async fn a_short_poll_asks_again_after_an_empty_answer() {
 async fn a_refusal_by_the_server_is_not_taken_for_the_path() {
     let server = Server::start().await;
     let client = Client::to(server.address()).start();
-    let script =
-        async { server.expect("get /connection/websocket").await.answer("403 Forbidden", "", "").await };
+    let script = async {
+        server.expect("get /connection/websocket").await.answer("403 Forbidden", "", "no such origin").await
+    };
     let (client, ()) = tokio::join!(client, script);
     let error = client.err().expect("a refusal").to_string();
-    assert_eq!(error, "the server answered /connection/websocket with status 403");
+    let expected = "the server answered /connection/websocket with status 403: it forbids this to the client or to its \
+                    Origin; it says: no such origin";
+    assert_eq!(error, expected);
+}
+
+/// Lets a client find no WebSocket and then a stream, and says which transport it took.
+async fn falls_back(refuse: impl AsyncFnOnce(Exchange)) -> TransportKind {
+    let server = Server::start().await;
+    let client = Client::to(server.address()).start();
+    let script = async {
+        refuse(server.expect("get /connection/websocket").await).await;
+        let mut stream = server.expect("post /connection/http_stream").await;
+        stream.begin("application/octet-stream").await;
+        stream.say("{\"id\":2,\"connect\":{\"client\":\"c\"}}\n").await;
+        stream
+    };
+    let (client, _stream) = tokio::join!(client, script);
+    client.expect("a connection").transport()
+}
+
+#[tokio::test]
+async fn falls_back_where_a_proxy_answers_for_the_server_or_hangs_up() {
+    let page = falls_back(async |exchange| exchange.answer("200 OK", "", "<h1>Welcome</h1>").await).await;
+    assert_eq!(page, TransportKind::HttpStream);
+    let no_switch =
+        falls_back(async |exchange| exchange.answer("101 Switching Protocols", "", "").await).await;
+    assert_eq!(no_switch, TransportKind::HttpStream);
+    let not_implemented =
+        falls_back(async |exchange| exchange.answer("501 Not Implemented", "", "").await).await;
+    assert_eq!(not_implemented, TransportKind::HttpStream);
+    assert_eq!(falls_back(async |exchange| drop(exchange)).await, TransportKind::HttpStream);
 }

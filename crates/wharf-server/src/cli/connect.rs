@@ -11,10 +11,11 @@ use clap::Args;
 use tokio::sync::mpsc;
 use wharf::client::{
     LinkError, Scheme, ServerAddress, TransportKind,
-    link::{EventsLink, HttpClient, Incoming, LinesLink, Link, SseEvent, WebsocketLink},
+    link::{EventsLink, HttpClient, Incoming, LinesLink, Link, SseEvent, WebsocketLink, WebsocketOptions},
 };
 use wharf_proto::{
     dialect::centrifuge_json::client::answer::{Connected, ServerMessage, decode_frame},
+    websocket::deflate::DeflateOffer,
     wire::MessageKind,
 };
 
@@ -37,6 +38,9 @@ pub struct Flags {
     /// to `connect` asked for it.
     #[arg(long)]
     no_pong: bool,
+    /// Offer to compress messages; for ws:// alone.
+    #[arg(long)]
+    compress: bool,
     /// After the end of standard input, stay until nothing came for so long.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_linger)]
     linger: Duration,
@@ -52,9 +56,14 @@ fn parse_linger(text: &str) -> Result<Duration, String> {
 pub fn run(flags: &Flags) -> anyhow::Result<()> {
     runtime()?.block_on(async {
         let shown = Screen { begun: Instant::now() };
-        let mut wire = Wire::open(&flags.url).await?;
+        let deflate = flags.compress.then(DeflateOffer::default);
+        let options = WebsocketOptions { deflate, ..WebsocketOptions::default() };
+        let mut wire = Wire::open(&flags.url, &options).await?;
         if let Some(first) = wire.sent_first() {
             shown.line('>', "text", first.as_bytes())?;
+        }
+        if flags.compress {
+            shown.line('<', "open", wire.compression().as_bytes())?;
         }
         if std::io::stdin().is_terminal() {
             eprintln!("Type a message and Enter, for example {CONNECT}; Ctrl-D or Ctrl-C ends.");
@@ -157,21 +166,30 @@ enum Received {
 }
 
 impl Wire {
-    async fn open(url: &ServerAddress) -> Result<Self, LinkError> {
+    async fn open(url: &ServerAddress, options: &WebsocketOptions) -> Result<Self, LinkError> {
         let ServerAddress { scheme, endpoint, target } = url;
         Ok(match (scheme, target) {
             (Scheme::Websocket, target) => {
-                let link = WebsocketLink::open(endpoint, target.as_deref()).await?;
+                let link = WebsocketLink::open(endpoint, target.as_deref(), options).await?;
                 Self::Link(Link::Websocket(Box::new(link)))
             }
             (Scheme::Lines, _) => Self::Link(Link::Lines(LinesLink::open(endpoint).await?)),
             (Scheme::Http, None) => {
-                Self::Link(Link::open(TransportKind::Sse, endpoint, None, CONNECT.into()).await?)
+                Self::Link(Link::open(TransportKind::Sse, endpoint, None, CONNECT.into(), options).await?)
             }
             (Scheme::Http, Some(target)) => {
                 Self::Events(EventsLink::open(&HttpClient::new(endpoint), target).await?)
             }
         })
+    }
+
+    /// What became of the offer to compress.
+    fn compression(&self) -> &'static str {
+        match self {
+            Self::Link(Link::Websocket(link)) if link.compresses() => "messages are compressed",
+            Self::Link(Link::Websocket(_)) => "the server declined to compress messages",
+            _ => "only a WebSocket compresses messages",
+        }
     }
 
     /// What was sent by opening it.

@@ -28,6 +28,9 @@ pub struct Flags {
     /// Begin with what came after this position, as far as the history reaches: OFFSET, or OFFSET:EPOCH.
     #[arg(long, value_name = "POSITION", value_parser = parse_position)]
     since: Option<Position>,
+    /// Offer to compress messages, where the transport is WebSocket.
+    #[arg(long)]
+    compress: bool,
     /// Print who joins and leaves.
     #[arg(long)]
     join_leave: bool,
@@ -77,6 +80,9 @@ async fn subscribe(flags: &Flags) -> anyhow::Result<()> {
     let mut builder = Client::to(flags.server.clone()).name("wharf subscribe");
     if let Some(kind) = flags.transport.kind() {
         builder = builder.transport(kind);
+    }
+    if flags.compress {
+        builder = builder.compress();
     }
     for channel in &flags.channels {
         let options = SubscribeOptions { join_leave: flags.join_leave, since: flags.since.clone() };

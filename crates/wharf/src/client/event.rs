@@ -1,7 +1,10 @@
 //! What a client tells whoever uses it.
 
 use serde_json::value::RawValue;
-use wharf_proto::dialect::centrifuge_json::client::answer::{Info, Published, ServerError, ServerReply};
+use wharf_proto::{
+    dialect::centrifuge_json::client::answer::{Info, Published, ServerError, ServerReply},
+    websocket::{CloseCode, FrameError},
+};
 
 use super::conversation::Position;
 
@@ -96,6 +99,26 @@ impl Ending {
     /// The transport was cut or ended without a code.
     pub fn transport_closed(reason: impl Into<String>) -> Self {
         Self::own(1, reason)
+    }
+
+    /// A WebSocket ended and no close frame came. RFC 6455 section 7.1.5: that counts as 1006.
+    pub fn without_close(reason: impl Into<String>) -> Self {
+        Self::own(1006, reason)
+    }
+
+    /// The server closed its WebSocket. RFC 6455 section 7.1.5: a close frame without a code counts as 1005.
+    pub fn of_close(code: Option<CloseCode>, reason: impl Into<String>) -> Self {
+        Self::by_server(code.map_or(1005, CloseCode::number).into(), reason)
+    }
+
+    /// What the server sent on a WebSocket breaks a rule, or a bound of the client's; it would again.
+    pub fn broken_rule(error: &FrameError) -> Self {
+        match error {
+            FrameError::MessageTooLong { .. } | FrameError::TooManyFragments { .. } => {
+                Self::unreadable(format!("the server's message is more than this client takes: {error}"))
+            }
+            rule => Self::unreadable(format!("the server broke a rule of WebSocket: {rule}")),
+        }
     }
 
     /// The server fell silent.

@@ -33,6 +33,6 @@ pub use self::{
     address::{Endpoint, Scheme, ServerAddress},
     conversation::{Position, SubscribeOptions},
     event::{Ending, Event},
-    link::{LinkError, TransportKind},
+    link::{LinkError, TransportKind, WebsocketOptions},
     run::{Builder, Client},
 };

@@ -7,14 +7,17 @@ use tokio::{
     task::JoinHandle,
     time::{Instant as TokioInstant, sleep, sleep_until},
 };
-use wharf_proto::message::{ConnectRequest, Request};
+use wharf_proto::{
+    message::{ConnectRequest, Request},
+    websocket::deflate::DeflateOffer,
+};
 
 use super::{
     address::{Scheme, ServerAddress},
     backoff,
     conversation::{Conversation, SubscribeOptions},
     event::{Ending, Event},
-    link::{Incoming, Link, LinkError, TransportKind},
+    link::{Incoming, Link, LinkError, TransportKind, WebsocketOptions},
 };
 
 /// Events that wait for whoever uses the client; while it is full the client reads no further, and the server's
@@ -34,6 +37,7 @@ pub struct Builder {
     transports: Vec<TransportKind>,
     connect: ConnectRequest,
     subscriptions: Vec<(String, SubscribeOptions)>,
+    websocket: WebsocketOptions,
 }
 
 impl Builder {
@@ -55,6 +59,19 @@ impl Builder {
         self
     }
 
+    /// Offers the server to compress messages over WebSocket (RFC 7692). Off by default: it costs up to 392 KiB a
+    /// connection and time, and a message that holds a secret beside text of another's choice tells by its length.
+    pub fn compress(mut self) -> Self {
+        self.websocket.deflate = Some(DeflateOffer::default());
+        self
+    }
+
+    /// What a WebSocket asks for and bears.
+    pub fn websocket(mut self, options: WebsocketOptions) -> Self {
+        self.websocket = options;
+        self
+    }
+
     /// Opens the first connection. An error here is final; what comes later is told as [`Event::Disconnected`].
     pub async fn start(self) -> Result<Client, LinkError> {
         let mut conversation = Conversation::new(self.connect);
@@ -70,6 +87,8 @@ impl Builder {
             conversation,
             events,
             requests,
+            websocket: self.websocket,
+            opened: false,
         };
         let link = runner.open().await?;
         let transport = runner.transport();
@@ -104,7 +123,13 @@ impl Client {
             version: env!("CARGO_PKG_VERSION").into(),
             ..Default::default()
         };
-        Builder { address, transports, connect, subscriptions: Vec::new() }
+        Builder {
+            address,
+            transports,
+            connect,
+            subscriptions: Vec::new(),
+            websocket: WebsocketOptions::default(),
+        }
     }
 
     /// What happens next; none after the connection ended for good. May be dropped while it waits.
@@ -147,6 +172,9 @@ struct Runner {
     conversation: Conversation,
     events: mpsc::Sender<Event>,
     requests: mpsc::Receiver<Asked>,
+    websocket: WebsocketOptions,
+    /// The transport that is used got through before.
+    opened: bool,
 }
 
 /// How one connection came to its end.
@@ -168,16 +196,24 @@ impl Runner {
             let first = self.conversation.poll_outgoing().unwrap_or_default();
             // Only a WebSocket's address says where on the server it is; the others have their places.
             let target = self.address.target.as_deref().filter(|_| self.address.scheme == Scheme::Websocket);
-            match Link::open(self.transport(), &self.address.endpoint, target, first).await {
-                Err(error)
-                    if error.suggests_another_transport() && self.chosen + 1 < self.transports.len() =>
-                {
+            let (kind, endpoint) = (self.transport(), &self.address.endpoint);
+            match Link::open(kind, endpoint, target, first, &self.websocket).await {
+                Err(error) if self.falls_back_on(&error) => {
                     tracing::debug!(transport = self.transport().name(), %error, "trying the next transport");
                     self.chosen += 1;
+                    self.opened = false;
                 }
-                outcome => return outcome,
+                outcome => {
+                    self.opened |= outcome.is_ok();
+                    return outcome;
+                }
             }
         }
+    }
+
+    fn falls_back_on(&self, error: &LinkError) -> bool {
+        let another = error.suggests_another_transport() && !(self.opened && error.may_pass());
+        another && self.chosen + 1 < self.transports.len()
     }
 
     async fn run(&mut self, first: Link) {

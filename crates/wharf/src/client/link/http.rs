@@ -36,8 +36,13 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// What the body says went wrong: the message of `{"error":{"message":...}}`, or the beginning of the text.
+    /// What the body says went wrong: the message of `{"error":{"message":...}}`, or the first line of the text.
     pub fn message(&self) -> String {
+        Self::message_of(&self.body)
+    }
+
+    /// The same of a body that came by itself, of which the end may be missing.
+    pub(super) fn message_of(body: &[u8]) -> String {
         #[derive(serde::Deserialize)]
         struct Body {
             error: Fault,
@@ -46,9 +51,14 @@ impl HttpAnswer {
         struct Fault {
             message: String,
         }
-        match serde_json::from_slice::<Body>(&self.body) {
+        match serde_json::from_slice::<Body>(body) {
             Ok(body) => body.error.message,
-            Err(_) => String::from_utf8_lossy(&self.body[..self.body.len().min(200)]).trim().to_owned(),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
+                // What would steer a terminal is left out.
+                let line = text.trim().lines().next().unwrap_or_default();
+                line.chars().filter(|character| !character.is_control()).collect()
+            }
         }
     }
 

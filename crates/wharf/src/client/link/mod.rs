@@ -16,7 +16,7 @@ pub use self::{
     poll::PollLink,
     sse::{SseEvent, SseReader},
     stream::{StreamKind, StreamLink},
-    websocket::WebsocketLink,
+    websocket::{CLIENT_FRAGMENTS, CLOSE_TIMEOUT, END_TIMEOUT, WebsocketLink, WebsocketOptions},
 };
 
 use std::{io, time::Duration};
@@ -26,7 +26,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
-use wharf_proto::{websocket::handshake::AnswerError, wire::MessageKind};
+use wharf_proto::wire::MessageKind;
 
 use super::{address::Endpoint, event::Ending};
 
@@ -34,8 +34,14 @@ use super::{address::Endpoint, event::Ending};
 pub const CLIENT_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long dialling, a handshake, an answer over HTTP or a blocked write may take. See LIMITS.md,
-/// `client_step_timeout`.
+/// `step_timeout`.
 pub const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much of the body of an answer that refuses a WebSocket is read. See LIMITS.md, `refusal_bytes`.
+const REFUSAL_BYTES: usize = 4 * 1024;
+
+/// How long that body may take. See LIMITS.md, `refusal_timeout`.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a client's messages travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +115,14 @@ pub enum LinkError {
     /// The server's answer to the WebSocket handshake is wrong.
     #[error("the WebSocket handshake failed: {0}")]
     Handshake(String),
+    /// The connection was taken, and then ended without an answer to the WebSocket handshake.
+    #[error("the connection ended before {target} was answered{}", explained(error))]
+    Unanswered {
+        /// Path and query.
+        target: String,
+        /// What the system said, if anything.
+        error: String,
+    },
     /// The connection ended.
     #[error(transparent)]
     Ended(#[from] Ending),
@@ -122,11 +136,21 @@ impl LinkError {
     /// The path to the server does not let this transport through, and another may get through.
     pub fn suggests_another_transport(&self) -> bool {
         match self {
-            // 401, 403 and 429 are the server's own word, and would be the same on any transport.
-            Self::Refused { status, .. } => matches!(status, 400..=499) && !matches!(status, 401 | 403 | 429),
-            Self::Handshake(_) => true,
+            // 401, 403 and 429 are the server's own word, and would be the same on any transport. An ordinary page
+            // is what comes where a proxy takes the Upgrade off, and 501 and 505 what some say instead of 426.
+            Self::Refused { status, .. } => match status {
+                401 | 403 | 429 => false,
+                200..=299 | 400..=499 | 501 | 505 => true,
+                _ => false,
+            },
+            Self::Handshake(_) | Self::Unanswered { .. } => true,
             Self::Unreachable { .. } | Self::Ended(_) => false,
         }
+    }
+
+    /// The path may be as it was, and the server may only have been restarted at the wrong moment.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unanswered { .. })
     }
 
     /// How a connection that could not be made, or that ended, is told.
@@ -139,7 +163,7 @@ impl LinkError {
                 let reconnects = status >= 500 || matches!(status, 404 | 408 | 429);
                 Ending { code: status.into(), reason: self.to_string(), reconnects }
             }
-            Self::Unreachable { .. } => Ending::transport_closed(self.to_string()),
+            Self::Unreachable { .. } | Self::Unanswered { .. } => Ending::transport_closed(self.to_string()),
             Self::Handshake(_) => Ending { reconnects: false, ..Ending::transport_closed(self.to_string()) },
         }
     }
@@ -161,13 +185,9 @@ impl LinkError {
         Self::Ended(Ending::unreadable(reason))
     }
 
-    fn handshake(target: &str, error: &AnswerError) -> Self {
-        match error {
-            AnswerError::Status(status) => {
-                Self::Refused { target: target.to_owned(), status: *status, message: String::new() }
-            }
-            error => Self::Handshake(error.to_string()),
-        }
+    fn unanswered(target: &str, error: Option<&io::Error>) -> Self {
+        let error = error.map_or_else(String::new, io::Error::to_string);
+        Self::Unanswered { target: target.to_owned(), error }
     }
 }
 
@@ -184,19 +204,21 @@ pub enum Link {
 }
 
 impl Link {
-    /// Opens a connection. `target` replaces the transport's own path and query; `first` is what is sent first.
+    /// Opens a connection. `target` replaces the transport's own path and query; `first` is what is sent first;
+    /// `options` are for a WebSocket.
     pub async fn open(
         kind: TransportKind,
         endpoint: &Endpoint,
         target: Option<&str>,
         first: Bytes,
+        options: &WebsocketOptions,
     ) -> Result<Self, LinkError> {
         let stream = |kind| StreamLink::open(kind, endpoint, target, first.clone());
         let mut link = match kind {
             TransportKind::HttpStream => return Ok(Self::Stream(Box::new(stream(StreamKind::Lines).await?))),
             TransportKind::Sse => return Ok(Self::Stream(Box::new(stream(StreamKind::Sse).await?))),
             TransportKind::Websocket => {
-                Self::Websocket(Box::new(WebsocketLink::open(endpoint, target).await?))
+                Self::Websocket(Box::new(WebsocketLink::open(endpoint, target, options).await?))
             }
             TransportKind::Lines => Self::Lines(LinesLink::open(endpoint).await?),
             TransportKind::LongPoll => {
