@@ -271,6 +271,9 @@ fn a_subprotocol_that_is_no_token_is_refused_and_spaces_cost_nothing() {
     }
     let spaces = format!("chat,{}centrifuge-json", " ".repeat(8_000));
     Handshake::right().and("Sec-WebSocket-Protocol", &spaces).assert_accepted(&server);
+    // So many that they are no head any more.
+    let spaces = format!("chat,{}centrifuge-json", " ".repeat(32 * 1024));
+    Handshake::right().and("Sec-WebSocket-Protocol", &spaces).assert_refused(&server, 431, "16384 bytes");
 }
 
 // Row 11.
@@ -279,6 +282,39 @@ fn two_thousand_header_fields_are_too_many() {
     let server = Server::start();
     let handshake = (0..2_000).fold(Handshake::right(), |handshake, _| handshake.and("X", ""));
     handshake.assert_refused(&server, 431, "header");
+}
+
+// Row 12.
+#[test]
+fn a_header_dripped_to_megabytes_is_cut_off_and_takes_no_memory() {
+    const CLIENTS: usize = 10;
+    let server = Server::start();
+    let mut bystander = Bystander::join(&server);
+    let whole = Handshake::right().bytes();
+    let unfinished = [&whole[..whole.len() - 2], b"X-Drip: "].concat();
+    let before = server.memory_kib();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| raw::connect(server.address())).collect();
+    for client in &mut clients {
+        raw::offer(client, &unfinished);
+    }
+    // Each gets one more segment in turn, 2 MB in all.
+    for _ in 0..4_000 {
+        clients.iter_mut().for_each(|client| raw::offer(client, &[b'x'; 500]));
+    }
+    for client in &mut clients {
+        let statuses: Vec<u16> =
+            raw::answers(&raw::until_closed(client)).iter().map(|answer| answer.status).collect();
+        // Whoever goes on talking into our close may lose the answer to a reset, but is never served.
+        assert!(statuses == [431] || statuses.is_empty(), "{statuses:?}");
+    }
+    let grown = server.memory_kib().saturating_sub(before);
+    assert!(grown < 4_096, "{grown} KiB for {CLIENTS} clients");
+    bystander.assert_unharmed(&server);
+    // One who stops at the limit hears why.
+    let mut client = raw::connect(server.address());
+    raw::offer(&mut client, &[&unfinished[..], &[b'x'; 16_384]].concat());
+    let answers = raw::answers(&raw::until_closed(&mut client));
+    assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [431]);
 }
 
 // Row 13.
