@@ -8,6 +8,10 @@ use wharf_proto::{Disconnect, message::Push};
 use super::{Action, Phase, Session, rules::Rules};
 use crate::time::Millis;
 
+/// Pings go out at so many moments of an interval, the same for all connections: one wake-up serves a hundredth of
+/// them, rather than each its own. LIMITS.md, `PING_MOMENTS`.
+pub const PING_MOMENTS: u64 = 100;
+
 /// How a connection shows life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heartbeat {
@@ -68,7 +72,8 @@ impl Keepalive {
     }
 
     /// The session is connected. The first ping comes after half an interval and `spread` 65,536ths of the other
-    /// half, so that ten thousand clients that came at once are not pinged at once.
+    /// half, so that ten thousand clients that came at once are not pinged at once; and then at the next of the
+    /// moments for pings.
     pub(super) fn connected(&mut self, spread: u16, rules: &Rules, now: Millis) {
         self.renew_due = now.after_ms(rules.presence_renew_ms);
         if self.heartbeat == Heartbeat::Asking {
@@ -76,7 +81,9 @@ impl Keepalive {
         } else {
             let half = rules.ping_interval_ms / 2;
             self.state = State::Quiet;
-            self.due = now.after_ms(half + half * u64::from(spread) / 65_536);
+            let due = now.after_ms(half + half * u64::from(spread) / 65_536);
+            let step_ms = (rules.ping_interval_ms / PING_MOMENTS).max(1);
+            self.due = Millis(due.0.next_multiple_of(step_ms));
         }
     }
 

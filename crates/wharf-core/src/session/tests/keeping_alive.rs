@@ -21,8 +21,25 @@ fn the_first_ping_comes_in_the_second_half_of_the_interval_spread_by_identifier(
         session.handle_command(connect, &rules, START, &mut Vec::new());
         dues.push(session.poll_timeout().unwrap().ms_since(START));
     }
-    assert!(dues.iter().all(|due| (12_500..25_000).contains(due)), "{dues:?}");
+    assert!(dues.iter().all(|due| (12_500..=25_000).contains(due)), "{dues:?}");
     assert!(dues.is_sorted() && dues[0] == 12_500 && dues[3] > 24_900, "{dues:?}");
+}
+
+#[test]
+fn clients_are_pinged_together_at_a_hundred_moments_of_the_interval() {
+    let rules = Rules { presence_renew_ms: 1_000_000, ..rules() };
+    let mut moments = std::collections::BTreeMap::<Millis, u32>::new();
+    for number in 0..10_000_u64 {
+        let came = Millis(START.0 + number % 977);
+        let client = ClientId(u128::from(number * 6_553 % 65_536));
+        let mut session = Session::new(client, Heartbeat::Pong, false, &rules, came);
+        let connect = Command { id: 1, request: Request::Connect(Box::default()) };
+        session.handle_command(connect, &rules, came, &mut Vec::new());
+        *moments.entry(session.poll_timeout().unwrap()).or_default() += 1;
+    }
+    // Half an interval, and a second in which they came.
+    assert!((50..=55).contains(&moments.len()), "{moments:?}");
+    assert!(moments.values().all(|clients| *clients < 300), "{moments:?}");
 }
 
 #[test]
