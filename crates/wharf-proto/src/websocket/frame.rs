@@ -21,13 +21,18 @@ const LENGTH_64: u8 = 127;
 /// What a frame is (RFC 6455 section 5.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-#[allow(missing_docs)]
 pub enum Opcode {
+    /// A further fragment of a message (section 5.4).
     Continuation = 0,
+    /// A message of UTF-8, or its first fragment (section 5.6).
     Text = 1,
+    /// A message of bytes, or its first fragment (section 5.6).
     Binary = 2,
+    /// The end of what the peer says (section 5.5.1).
     Close = 8,
+    /// A question whether the peer is there (section 5.5.2).
     Ping = 9,
+    /// The answer to it, or an unasked sign of life (section 5.5.3).
     Pong = 10,
 }
 

@@ -3,8 +3,26 @@
 //! It is told bytes and says what they mean; it is told what to say and gives bytes. It knows no socket, runtime
 //! or clock, spawns nothing and has no randomness of its own: a client hands in its key and masks.
 //!
+//! # Where it stands
+//!
+//! ```text
+//!              your program: messages
+//!                │               ▲
+//!   ┌────────────▼───────────────┴─────────────┐
+//!   │ Connection    answers pings and closes   │  all of it, for one connection
+//!   │ ┌──────────────────────────────────────┐ │
+//!   │ │ handshake   request, answer, refusal │ │
+//!   │ │ deflate     RFC 7692                 │ │  or its parts, for many
+//!   │ │ WebsocketDeframer        write_frame │ │
+//!   │ └──────────────────────────────────────┘ │
+//!   └────────────▲───────────────┬─────────────┘
+//!                │               ▼
+//!        bytes, from and to a socket of yours
+//! ```
+//!
 //! | to | use |
 //! |---|---|
+//! | have all of it done for one connection | [`ServerHandshake`], [`ClientHandshake`], [`Connection`]; see [`connection`] |
 //! | answer a client's handshake | [`handshake::accept`], which is given a parsed request head |
 //! | begin a handshake as client | [`handshake::ClientRequest`] |
 //! | read | [`WebsocketDeframer`]: joins fragments, takes masks off, checks every rule; zero copy for whole messages |
@@ -18,12 +36,32 @@
 //!
 //! Messages may be compressed (RFC 7692), where both sides agree on it: see [`deflate`]. Off unless asked for.
 //!
-//! Left out: the reaction to a ping or close (the driver knows whether it may still write), and fragmenting what
-//! is written (a message is whole in memory by then).
+//! The parts leave out the reaction to a ping or close, which [`Connection`] has (a driver of its own knows whether it
+//! may still write); and nothing here fragments what is written, since a message is whole in memory by then.
 //!
 //! # Example
 //!
-//! A server that says back what it hears:
+//! Both ends of a [`Connection`]:
+//!
+//! ```
+//! use wharf_proto::websocket::{CloseCode, Connection, DeframeLimits, Event, MessageKind, State};
+//!
+//! let mut server = Connection::server(DeframeLimits::default());
+//! let mut client = Connection::client(DeframeLimits::default(), || [1, 2, 3, 4]); // In earnest `rand::random`.
+//!
+//! client.send_text("ahoy").unwrap();
+//! client.close(CloseCode::NORMAL, "");
+//! server.receive(&client.output().split());
+//! let message = Event::Message { kind: MessageKind::Text, payload: "ahoy".into() };
+//! assert_eq!(server.poll_event(), Some(message));
+//! assert!(matches!(server.poll_event(), Some(Event::Ended(end)) if end.code() == 1000));
+//! assert_eq!(server.state(), State::Finished); // Both close frames are there: the server ends the stream.
+//!
+//! client.receive(&server.output().split());
+//! assert!(matches!(client.poll_event(), Some(Event::Ended(_))));
+//! ```
+//!
+//! The parts alone, in a server that says back what it hears:
 //!
 //! ```
 //! use bytes::BytesMut;
