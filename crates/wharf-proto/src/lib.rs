@@ -18,6 +18,11 @@
 //! `wharf-proto = { version = "0.1", default-features = false, features = ["websocket"] }`.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+// The pages name what any feature has; published are those of all.
+#![cfg_attr(
+    not(all(feature = "deflate", feature = "dialect", feature = "http")),
+    allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)
+)]
 
 #[cfg(feature = "dialect")]
 pub mod dialect;
