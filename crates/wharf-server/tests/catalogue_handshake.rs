@@ -433,6 +433,15 @@ fn a_wrong_handshake_is_told_what_is_wrong_and_what_would_be_right() {
     );
     assert_told(&server, &one_way, 426, &elsewhere);
 
+    // Extensions are looked at only where one is spoken. Row 37.
+    let extensions =
+        "the header Sec-WebSocket-Extensions must be a list such as: permessage-deflate; name=value";
+    let compressing = Setup::new().variable("WHARF_COMPRESSION__ENABLED", "true").start();
+    for value in ["permessage-deflate;", "permessage-deflate, a b", "permessage-deflate; a=\"b"] {
+        let handshake = right().and("Sec-WebSocket-Extensions", value);
+        assert_told(&compressing, &handshake, 400, extensions);
+        handshake.assert_accepted(&server);
+    }
     // RFC 9110 section 9.3.2: an answer to HEAD is a head alone.
     let head = right().line("HEAD /connection/websocket HTTP/1.1").bytes();
     let mut socket = raw::connect(server.address());

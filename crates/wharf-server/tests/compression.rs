@@ -6,7 +6,7 @@ mod common;
 use bytes::BytesMut;
 use common::{
     client::Client,
-    raw::{Bystander, frame},
+    raw::{self, Bystander, frame},
     server::{Server, Setup},
     websocket::{Incoming, WebSocket},
 };
@@ -220,6 +220,49 @@ fn what_is_no_deflate_is_1007() {
         assert!(matches!(end, Some(Incoming::Close(Some(1007), _))), "{corrupt:?}: {end:?}");
     }
     bystander.assert_unharmed(&server);
+}
+
+// Rows 16 and 17, where RSV1 has a meaning.
+#[test]
+fn a_reserved_bit_where_compression_gives_it_no_meaning_is_1002() {
+    let server = compressing().start();
+    let mut bystander = Bystander::join(&server);
+    let half = deflated(article(1).to_string().as_bytes());
+    let attacks = [
+        frame(0x80 | 0x20 | 1, b"{}"),
+        frame(0x80 | 0x40 | 0x10 | 1, &half),
+        frame(0x80 | 0x40 | 9, b""),
+        frame(0x80 | 0x40 | 8, b""),
+        [frame(0x40 | 1, &half[..10]), frame(0x80 | 0x40, &half[10..])].concat(),
+    ];
+    for (at, attack) in attacks.iter().enumerate() {
+        let mut websocket = WebSocket::offering(server.address(), PATH, OFFER);
+        assert_eq!(websocket.extensions.as_deref(), Some(ALONE));
+        websocket.socket.send(attack);
+        let end = websocket.next();
+        assert!(matches!(end, Some(Incoming::Close(Some(1002), _))), "attack {at}: {end:?}");
+        assert_eq!(websocket.next(), None, "attack {at}: the connection ends");
+    }
+    bystander.assert_unharmed(&server);
+}
+
+// Rows 22 and 34, compressed.
+#[test]
+fn compressed_fragments_of_one_byte_a_segment_are_the_same_message() {
+    let server = compressing().start();
+    let mut client = member(&server, OFFER, "news").0;
+    raw::without_delay(&client.wire.socket);
+    let command = json!({"id": 99, "publish": {"channel": "news", "data": article(7)}}).to_string();
+    let payload = deflated(command.as_bytes());
+    let bytes = [
+        frame(0x40 | 1, &payload[..7]),
+        frame(0x80 | 9, b"between"),
+        frame(0, &[]),
+        frame(0x80, &payload[7..]),
+    ];
+    raw::offer_byte_by_byte(&mut client.wire.socket, &bytes.concat());
+    assert_eq!(client.wire.next(), Some(Incoming::Pong(b"between".to_vec())));
+    assert_eq!(client.publications(1), [article(7)]);
 }
 
 // Row 39.
