@@ -117,15 +117,23 @@ impl Worker {
         }
     }
 
-    /// Our farewell is said: nothing that the peer says is looked at but its own.
+    /// Our farewell is said: nothing that the peer says is looked at but its own, and pings.
     fn await_farewell(&mut self, index: u32, bytes: &mut [u8]) {
         let Some(connection) = self.connections.at(index) else { return };
         let mut farewell = None;
-        let fed = connection.deframer.feed(bytes, &mut |incoming| {
-            if let Incoming::Close(code, _) = incoming {
+        let mut pings: Vec<Box<[u8]>> = Vec::new();
+        let fed = connection.deframer.feed(bytes, &mut |incoming| match incoming {
+            Incoming::Close(code, _) => {
                 farewell.get_or_insert(code);
             }
+            Incoming::Ping(payload) => pings.push(payload.into()),
+            Incoming::Message(..) | Incoming::Pong(_) => {}
         });
+        // RFC 6455 section 5.5.2: a ping is answered unless the peer's close came before it. Ours is no reason not to:
+        // section 5.5.1 forbids data frames after it, and a pong is none.
+        for payload in pings {
+            self.answer_ping(index, &payload);
+        }
         match (fed, farewell) {
             (_, Some(code)) => self.peer_closed(index, code),
             (Ok(()), None) => {}

@@ -5,7 +5,7 @@ use wharf::{
     settings::Settings,
     worker::{Selector, ToWorker},
 };
-use wharf_core::testing::link::LinkOptions;
+use wharf_core::testing::link::{End, LinkOptions};
 use wharf_proto::{
     Disconnect,
     message::{Command, Data, Request},
@@ -148,6 +148,154 @@ fn a_stream_that_breaks_is_told_why_and_ends() {
     assert_eq!(clients[0].closed_with, [1002]);
     run(&mut machine, &mut clients, 2);
     assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+}
+
+/// A socket by hand, with what the worker says on it.
+struct Socket {
+    end: End,
+    heard: Vec<u8>,
+    ended: bool,
+}
+
+impl Socket {
+    /// An established WebSocket whose pipe takes so many bytes.
+    fn open(machine: &mut Machine, capacity: usize) -> Self {
+        let (end, _link) = machine.dial(0, LinkOptions { capacity, splits: false }, Shape::websocket());
+        machine.steps(2);
+        Self { end, heard: Vec::new(), ended: false }
+    }
+
+    /// Says all of it, however little the pipe takes at once.
+    fn say(&mut self, machine: &mut Machine, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = self.end.try_write(&[std::io::IoSlice::new(bytes)]).unwrap_or(0);
+            bytes = &bytes[taken..];
+            machine.step();
+        }
+    }
+
+    fn listen(&mut self, machine: &mut Machine) {
+        let mut buffer = [0; 4_096];
+        loop {
+            machine.step();
+            match self.end.try_read(&mut buffer) {
+                Ok(0) => self.ended = true,
+                Ok(count) => {
+                    self.heard.extend_from_slice(&buffer[..count]);
+                    continue;
+                }
+                Err(_) => {}
+            }
+            return;
+        }
+    }
+}
+
+fn close_frame(code: u16, reason: &str) -> bytes::BytesMut {
+    let mut bytes = bytes::BytesMut::new();
+    write_close(&mut bytes, CloseCode::new(code), reason, MASK);
+    bytes
+}
+
+#[test]
+fn both_may_close_at_once_and_each_says_it_once() {
+    for ours_is_first in [true, false] {
+        let mut machine = machine(14);
+        let mut socket = Socket::open(&mut machine, 4_096);
+        if ours_is_first {
+            end_all(&machine);
+            machine.steps(2);
+        }
+        // The peer has not read ours.
+        socket.say(&mut machine, &close_frame(1001, "leaving"));
+        end_all(&machine);
+        socket.listen(&mut machine);
+        let code = if ours_is_first { 3503_u16 } else { 1001 };
+        assert_eq!(socket.heard[2..4], code.to_be_bytes());
+        assert_eq!(socket.heard.len(), 2 + usize::from(socket.heard[1]), "one close frame and nothing more");
+        assert!(socket.ended, "RFC 6455 section 7.1.1: the server ends TCP");
+        assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+    }
+}
+
+// Row 33.
+#[test]
+fn a_peer_that_closes_and_reads_no_answer_is_cut_off_in_time() {
+    let mut machine = machine(15);
+    let mut socket = Socket::open(&mut machine, 3);
+    socket.say(&mut machine, &close_frame(1000, ""));
+    machine.pass_ms(4_000);
+    assert_eq!(machine.connections(), 1, "the answer of four bytes waits in a pipe of three");
+    machine.pass_ms(1_200);
+    assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+}
+
+// Row 47.
+#[test]
+fn a_peer_that_ends_its_half_behind_its_close_hears_the_answer() {
+    let mut machine = machine(16);
+    let mut socket = Socket::open(&mut machine, 4_096);
+    let reason = "é".repeat(61) + "e";
+    socket.say(&mut machine, &close_frame(4999, &reason));
+    socket.end.finish();
+    socket.listen(&mut machine);
+    assert_eq!(
+        socket.heard,
+        [0x88, 2, 0x13, 0x87],
+        "the code comes back, of a close with a reason of 123 bytes"
+    );
+    assert!(socket.ended);
+    assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+}
+
+// Row 47.
+#[test]
+fn a_websocket_whose_half_ends_without_a_close_is_over_when_its_answers_are_written() {
+    let mut machine = machine(17);
+    let mut clients = settled(&mut machine, &[Way::Websocket]);
+    let rpc = Request::Rpc { method: "none".into(), data: Data::Json("1".into()) };
+    clients[0].send(&machine, &[Command { id: 9, request: rpc }]);
+    clients[0].step(&mut machine);
+    clients[0].finish();
+    run(&mut machine, &mut clients, 20);
+    assert_eq!(clients[0].errors, [104], "the reply came before the end");
+    assert_eq!((machine.connections(), machine.open_sockets(), machine.present(CHANNEL)), (0, 0, 0));
+}
+
+// Row 33.
+#[test]
+fn a_peer_that_breaks_a_rule_and_stays_is_cut_off_in_time() {
+    let mut machine = machine(18);
+    let mut socket = Socket::open(&mut machine, 4_096);
+    socket.say(&mut machine, b"\x81\x00");
+    socket.listen(&mut machine);
+    socket.listen(&mut machine);
+    assert_eq!(socket.heard[2..4], 1002_u16.to_be_bytes());
+    assert!(socket.ended, "our half ends behind the farewell");
+    socket.say(&mut machine, &close_frame(1000, ""));
+    machine.pass_ms(4_000);
+    assert_eq!(machine.open_sockets(), 1, "what it sends is read and thrown away, so that it hears why");
+    machine.pass_ms(1_200);
+    assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+}
+
+#[test]
+fn a_ping_is_answered_while_our_close_waits_for_the_peers() {
+    let mut machine = machine(19);
+    let mut socket = Socket::open(&mut machine, 4_096);
+    end_all(&machine);
+    machine.steps(2);
+    let mut ping = bytes::BytesMut::new();
+    write_frame(&mut ping, Opcode::Ping, b"there?", MASK);
+    socket.say(&mut machine, &ping);
+    socket.listen(&mut machine);
+    socket.listen(&mut machine);
+    // RFC 6455 section 5.5.2: unless a close frame was received.
+    assert!(socket.heard.ends_with(b"\x8a\x06there?"), "{:?}", socket.heard);
+    socket.say(&mut machine, &[&close_frame(3503, "")[..], &ping].concat());
+    socket.listen(&mut machine);
+    assert!(socket.ended && socket.heard.ends_with(b"there?"));
+    assert_eq!(socket.heard.iter().filter(|byte| **byte == 0x8a).count(), 1);
 }
 
 // Row 47.
