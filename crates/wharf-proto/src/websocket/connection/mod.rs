@@ -140,6 +140,14 @@ impl Connection {
         self
     }
 
+    /// Compresses messages from this length on, where compression was agreed on, instead of from
+    /// [`MIN_DEFLATED_BYTES`](super::deflate::MIN_DEFLATED_BYTES).
+    #[cfg(feature = "deflate")]
+    pub fn compressing_from(mut self, bytes: usize) -> Self {
+        self.deflater = self.deflater.map(|deflater| deflater.with_min_bytes(bytes));
+        self
+    }
+
     /// Which side this is.
     pub fn role(&self) -> Role {
         if self.masks.is_some() { Role::Client } else { Role::Server }

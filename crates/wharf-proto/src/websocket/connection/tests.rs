@@ -284,6 +284,22 @@ fn messages_are_compressed_where_both_agreed() {
     }
 }
 
+#[cfg(feature = "deflate")]
+#[test]
+fn short_messages_are_compressed_where_the_caller_wants_it() {
+    use crate::websocket::deflate::{Agreement, Compression, Parameters, WindowBits};
+    let side = Compression { context_takeover: false, window_bits: WindowBits::MAX };
+    let agreement = || Agreement::new(Parameters { server: side, client: side });
+    for (mut server, first_byte) in [
+        (server().with_deflate(agreement()), 0x81),
+        (server().with_deflate(agreement()).compressing_from(0), 0xc1),
+        (server().compressing_from(0), 0x81),
+    ] {
+        server.send_text(&"a".repeat(100)).unwrap();
+        assert_eq!(server.output()[0], first_byte);
+    }
+}
+
 #[test]
 fn a_refused_request_has_its_answer() {
     let mut asked = ServerHandshake::new();
