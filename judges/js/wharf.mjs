@@ -20,6 +20,14 @@ export const EventSource = require('eventsource');
 // Version 2 takes over the id of a block before the block's end, and keeps the data of a block that was cut off.
 export const { EventSource: StandardEventSource } = require('eventsource-by-the-standard');
 
+/** The driver of browsers; loaded by the suite that asks for it. */
+export const { chromium } = require('playwright-core');
+
+/** A file of a package. */
+export function packageFile(name) {
+  return path.join(path.resolve(folder), 'node_modules', name);
+}
+
 export const TRANSPORTS = ['websocket', 'http_stream', 'sse'];
 
 const decoder = new TextDecoder();
