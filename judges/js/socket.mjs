@@ -126,5 +126,5 @@ export function offers(clientWindows) {
 
 /** Messages that show whether two sides agree on compression: some repeat what came before them. */
 export const COMPRESSIBLE = [
-  prose(1_000), prose(1_000), '', 'x', Buffer.alloc(0), noise(3_000), Buffer.from(prose(70_000)), noise(70_000), prose(1_000),
+  prose(1_000), prose(1_000), '', 'x', Buffer.alloc(0), noise(3_000), Buffer.from(prose(40_000)), noise(20_000), prose(1_000),
 ];

@@ -2,8 +2,8 @@
 //
 //   node websocket_client.mjs ECHO_URL SERVER_URL agreed|declined [proxied]
 //
-// ECHO_URL is that of the example `websocket_echo`, SERVER_URL of a server in development mode; both as http://. Then
-// it is said whether they compress, and whether there is a proxy on the way.
+// ECHO_URL is that of an example that echoes and compresses, SERVER_URL of a server in development mode; both as
+// http://. Then it is said whether the server compresses, and whether there is a proxy on the way.
 
 import assert from 'node:assert/strict';
 import process from 'node:process';
@@ -203,52 +203,58 @@ function fits(answer, offer) {
   if (client !== undefined) assert.ok(client >= 8 && client <= most, `a window of ${client} to read with`);
 }
 
-async function tryOffer(offer) {
+/** Opens a connection with this offer, sees that the answer is a right one, and runs `use`. */
+async function tryOffer(open, expected, offer, use) {
   try {
-    await withEcho({ perMessageDeflate: offer }, async (socket) => {
-      const answer = agreed(socket);
-      assert.equal(answer === undefined ? 'declined' : 'agreed', compression);
-      if (answer) fits(answer, offer);
-      await socket.echoes(...COMPRESSIBLE);
-    });
+    const socket = await open(offer);
+    const answer = agreed(socket);
+    assert.equal(answer === undefined ? 'declined' : 'agreed', expected);
+    if (answer) fits(answer, offer);
+    await use(socket);
+    assert.deepEqual(await socket.close(1000), { code: 1000, reason: '' });
   } catch (error) {
     throw new Error(`${JSON.stringify(offer)}: ${error.message}`, { cause: error });
   }
 }
 
 /** Makes the same check of every offer, some at a time. */
-async function tryOffers(all) {
-  for (let at = 0; at < all.length; at += AT_ONCE) await Promise.all(all.slice(at, at + AT_ONCE).map(tryOffer));
+async function inTurn(all, check) {
+  for (let at = 0; at < all.length; at += AT_ONCE) await Promise.all(all.slice(at, at + AT_ONCE).map(check));
 }
 
-/** Checks of what the server says to an offer of compression, agreed to or not. */
+const echoesAfter = (all) => inTurn(all, (perMessageDeflate) => (
+  tryOffer((offer) => Socket.open(ECHO, [], { perMessageDeflate: offer }), 'agreed', perMessageDeflate, (socket) => (
+    socket.echoes(...COMPRESSIBLE)
+  ))
+));
+
+const sessionsAfter = (all) => inTurn(all, (perMessageDeflate) => (
+  tryOffer((offer) => established([], { perMessageDeflate: offer }), compression, perMessageDeflate, async (socket) => {
+    for (const data of COMPRESSIBLE.filter((message) => typeof message === 'string')) {
+      assert.deepEqual(await asks(socket, { id: 2, rpc: { method: 'echo', data } }), { id: 2, rpc: { data } });
+    }
+  })
+));
+
+/** What the package can say of the client's window: nothing, that the server may give one, or which. */
+const CLIENT_WINDOWS = { 'no window': [false], 'any window': [true], 'a window of its own': [9, 10, 11, 12, 13, 14, 15] };
+
 const OFFERED = {
-  'every offer that gives the client no window is answered': () => tryOffers(offers([false])),
-  'every offer that lets the server give the client a window is answered': () => tryOffers(offers([true])),
-  'every offer that names a window of the client is answered': () => (
-    tryOffers(offers([9, 10, 11, 12, 13, 14, 15]))
-  ),
-};
-
-const DECLINED = {
-  'a session with a declined offer goes on as without': async () => {
-    const socket = await established([], { perMessageDeflate: true });
-    assert.equal(agreed(socket), undefined);
-    const data = prose(5_000);
-    assert.deepEqual(await asks(socket, { id: 2, rpc: { method: 'echo', data } }), { id: 2, rpc: { data } });
-    await socket.close(1000);
-  },
-
   'a compressed message that was not agreed on is refused with 1002': async () => {
     const socket = await Socket.open(ECHO);
     socket.ws._socket.write(Buffer.from([0xc1, 0x80, 1, 2, 3, 4]));
     assert.equal((await socket.end()).code, 1002);
   },
 };
+for (const [words, windows] of Object.entries(CLIENT_WINDOWS)) {
+  OFFERED[`every offer with ${words} is agreed to, and what is compressed comes back`] = () => (
+    echoesAfter(offers(windows))
+  );
+  OFFERED[`a session after every offer with ${words} is the same as without`] = () => sessionsAfter(offers(windows));
+}
 
 const counts = new Counts();
-const checks = {
-  ...CHECKS, ...(proxied ? {} : DIRECT), ...OFFERED, ...(compression === 'declined' ? DECLINED : {}),
-};
-for (const [name, check] of Object.entries(checks)) await counts.check(name, check);
+for (const [name, check] of Object.entries({ ...CHECKS, ...(proxied ? {} : DIRECT), ...OFFERED })) {
+  await counts.check(name, check);
+}
 counts.end();

@@ -84,7 +84,7 @@ WINDOWS = [9, 10, 11, 12, 13, 14, 15]
 
 # Messages that show whether two sides agree on compression: some repeat what came before them.
 COMPRESSIBLE = [
-    prose(1_000), prose(1_000), "", "x", b"", noise(3_000), prose(70_000).encode(), noise(70_000), prose(1_000)
+    prose(1_000), prose(1_000), "", "x", b"", noise(3_000), prose(40_000).encode(), noise(20_000), prose(1_000)
 ]
 
 

@@ -17,7 +17,7 @@ use common::{
 use serde_json::{Value, json};
 
 /// How many checks `judges/js/websocket_client.mjs` makes through a proxy, and `judges/python/websockets_suite.py`.
-const JAVASCRIPT_CHECKS: usize = 22;
+const JAVASCRIPT_CHECKS: usize = 24;
 const PYTHON_CHECKS: usize = 41;
 
 /// A server, and nginx in front of it; none where nginx is not to be had.
