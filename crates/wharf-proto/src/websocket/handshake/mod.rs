@@ -3,6 +3,7 @@
 //! * [`accept`] is the server's half. It is given a request head that an HTTP parser has read, and says yes with
 //!   what to answer, or no with the reason, the status and the headers that tell a client what to do instead.
 //! * [`Request`] reads the head of a request, for a server without an HTTP parser of its own.
+//! * [`accept_connect`] is the same over HTTP/2 (RFC 8441), where a WebSocket is opened by extended CONNECT.
 //! * [`ClientRequest`] is the client's half: it writes the request, and checks the answer. Of an answer that opens
 //!   no WebSocket, [`OrdinaryAnswer`] tells what a person needs to know.
 //!
@@ -10,6 +11,7 @@
 //! do the reading and buffering around them.
 
 mod client;
+mod connect;
 mod ordinary;
 mod request;
 mod server;
@@ -17,6 +19,7 @@ mod server;
 pub use client::{
     Answer, AnswerError, ClientRequest, InvalidRequest, MAX_ANSWER_HEAD_BYTES, MAX_ANSWER_HEADERS,
 };
+pub use connect::{AcceptedConnect, ConnectHead, ConnectRefusal, accept_connect};
 pub use ordinary::OrdinaryAnswer;
 pub use request::{MAX_REQUEST_HEAD_BYTES, MAX_REQUEST_HEADERS, Request};
 pub use server::{Accepted, Policy, Refusal, accept};

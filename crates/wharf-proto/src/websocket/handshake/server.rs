@@ -53,8 +53,7 @@ impl fmt::Debug for Policy<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Accepted<'p> {
     accept_key: AcceptKey,
-    subprotocol: Option<&'p str>,
-    deflate: Option<(Agreement, ExtensionsValue)>,
+    negotiated: Negotiated<'p>,
 }
 
 impl<'p> Accepted<'p> {
@@ -65,17 +64,17 @@ impl<'p> Accepted<'p> {
 
     /// The subprotocol that was chosen: the client offered it, and the server speaks it.
     pub fn subprotocol(&self) -> Option<&'p str> {
-        self.subprotocol
+        self.negotiated.subprotocol
     }
 
     /// What was agreed on of compression (RFC 7692), if anything.
     pub fn deflate(&self) -> Option<&Agreement> {
-        self.deflate.as_ref().map(|(agreement, _)| agreement)
+        self.negotiated.deflate.as_ref().map(|(agreement, _)| agreement)
     }
 
     /// The agreement on compression, to read and write by. It holds the memory that was set aside.
     pub fn into_deflate(self) -> Option<Agreement> {
-        self.deflate.map(|(agreement, _)| agreement)
+        self.negotiated.into_deflate()
     }
 
     /// The headers of the answer.
@@ -85,9 +84,7 @@ impl<'p> Accepted<'p> {
             ("Connection", "Upgrade"),
             ("Sec-WebSocket-Accept", self.accept_key()),
         ];
-        let subprotocol = self.subprotocol.map(|chosen| ("Sec-WebSocket-Protocol", chosen));
-        let extensions = self.deflate.as_ref().map(|(_, value)| ("Sec-WebSocket-Extensions", value.as_str()));
-        fixed.into_iter().chain(subprotocol).chain(extensions)
+        fixed.into_iter().chain(self.negotiated.headers())
     }
 
     /// Appends the whole head of the answer. The next byte belongs to the first frame.
@@ -99,6 +96,25 @@ impl<'p> Accepted<'p> {
             }
         }
         out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// What was agreed on, whatever version of HTTP carries the handshake.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Negotiated<'p> {
+    pub(super) subprotocol: Option<&'p str>,
+    pub(super) deflate: Option<(Agreement, ExtensionsValue)>,
+}
+
+impl Negotiated<'_> {
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let subprotocol = self.subprotocol.map(|chosen| ("Sec-WebSocket-Protocol", chosen));
+        let extensions = self.deflate.as_ref().map(|(_, value)| ("Sec-WebSocket-Extensions", value.as_str()));
+        subprotocol.into_iter().chain(extensions)
+    }
+
+    pub(super) fn into_deflate(self) -> Option<Agreement> {
+        self.deflate.map(|(agreement, _)| agreement)
     }
 }
 
@@ -255,15 +271,7 @@ pub fn accept<'h, 'p>(
         return Err(Refusal::Version);
     }
     let accept_key = accept_key(fields.key)?;
-    if !is_origin_allowed(fields.origin, policy) {
-        return Err(Refusal::Origin);
-    }
-    if !fields.subprotocols_valid {
-        return Err(Refusal::Subprotocol);
-    }
-    // Last, so that memory is set aside for nobody who is refused.
-    let deflate = fields.extensions.finish().map_err(|_| Refusal::Extensions)?;
-    Ok(Accepted { accept_key, subprotocol: fields.subprotocol, deflate })
+    Ok(Accepted { accept_key, negotiated: fields.negotiate(policy)? })
 }
 
 fn accept_key(key: Single<'_>) -> Result<AcceptKey, Refusal> {
@@ -291,11 +299,11 @@ fn is_origin_allowed(origin: Single<'_>, policy: &Policy<'_>) -> bool {
 }
 
 /// What the headers say, gathered in one pass.
-struct Fields<'h, 'p> {
+pub(super) struct Fields<'h, 'p> {
     upgrade: bool,
     connection: bool,
-    host: Single<'h>,
-    version: Single<'h>,
+    pub(super) host: Single<'h>,
+    pub(super) version: Single<'h>,
     key: Single<'h>,
     origin: Single<'h>,
     subprotocol: Option<&'p str>,
@@ -304,7 +312,10 @@ struct Fields<'h, 'p> {
 }
 
 impl<'h, 'p> Fields<'h, 'p> {
-    fn gather(headers: impl IntoIterator<Item = (&'h str, &'h [u8])>, policy: &Policy<'p>) -> Self {
+    pub(super) fn gather(
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        policy: &Policy<'p>,
+    ) -> Self {
         let mut fields = Self {
             upgrade: false,
             connection: false,
@@ -337,6 +348,19 @@ impl<'h, 'p> Fields<'h, 'p> {
             }
         }
         fields
+    }
+
+    /// What is agreed on by headers that are the same in every version of HTTP.
+    pub(super) fn negotiate(self, policy: &Policy<'p>) -> Result<Negotiated<'p>, Refusal> {
+        if !is_origin_allowed(self.origin, policy) {
+            return Err(Refusal::Origin);
+        }
+        if !self.subprotocols_valid {
+            return Err(Refusal::Subprotocol);
+        }
+        // Last, so that memory is set aside for nobody who is refused.
+        let deflate = self.extensions.finish().map_err(|_| Refusal::Extensions)?;
+        Ok(Negotiated { subprotocol: self.subprotocol, deflate })
     }
 
     /// RFC 6455 section 4.1, item 10: the client's list is in the order of its preference. Section 11.3.4: it may
