@@ -137,16 +137,20 @@ impl PipeBody {
     /// Tells the worker if it waits. False if it waits on: its inbox is full, or the entry is not known yet.
     fn tell(&self) -> bool {
         let entry = {
-            let pipe = locked(&self.pipe);
+            let mut pipe = locked(&self.pipe);
             match (pipe.awaited, pipe.entry) {
                 (false, _) => return true,
                 (true, None) => return false,
-                (true, Some(entry)) => entry,
+                (true, Some(entry)) => {
+                    // Before the worker hears of it: a write that is refused from here on is told anew.
+                    pipe.awaited = false;
+                    entry
+                }
             }
         };
         let told = (self.on_ready)(entry);
-        if told {
-            locked(&self.pipe).awaited = false;
+        if !told {
+            locked(&self.pipe).awaited = true;
         }
         told
     }

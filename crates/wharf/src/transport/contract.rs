@@ -1,7 +1,8 @@
-//! The contract of [`Transport`], run against each implementation that has a descriptor.
+//! The contract of [`Transport`], run against each implementation that goes both ways.
 
 use std::{
     io::{self, IoSlice, Read, Write},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -31,12 +32,22 @@ pub trait Peer: Read + Write + Send {
     }
 }
 
-/// A transport, its peer and an event set that the transport is registered with.
+/// A transport, its peer and what tells of its readiness.
 pub struct Rig {
     transport: Box<dyn Transport>,
     peer: Option<Box<dyn Peer>>,
-    poll: mio::Poll,
+    readiness: Readiness,
 }
+
+enum Readiness {
+    /// The event set that the transport is registered with.
+    Events(mio::Poll),
+    /// The entries that a transport without a source names.
+    Told(mpsc::Receiver<u64>),
+}
+
+/// The slab entry of a transport without a source.
+const ENTRY: u64 = 7;
 
 /// Longer than any scheduling delay; a test that gets here fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,7 +57,14 @@ impl Rig {
         let poll = mio::Poll::new().unwrap();
         let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
         poll.registry().register(transport.source().unwrap(), mio::Token(0), interest).unwrap();
-        Self { transport, peer: Some(peer), poll }
+        Self { transport, peer: Some(peer), readiness: Readiness::Events(poll) }
+    }
+
+    /// A transport without a source, which tells of its readiness by the other end of `told`.
+    pub fn told(mut transport: Box<dyn Transport>, peer: Box<dyn Peer>, told: mpsc::Receiver<u64>) -> Self {
+        assert!(transport.source().is_none());
+        transport.attached(ENTRY);
+        Self { transport, peer: Some(peer), readiness: Readiness::Told(told) }
     }
 
     fn peer(&mut self) -> &mut dyn Peer {
@@ -54,9 +72,14 @@ impl Rig {
     }
 
     fn wait(&mut self) {
-        let mut events = mio::Events::with_capacity(4);
-        self.poll.poll(&mut events, Some(PATIENCE)).unwrap();
-        assert!(!events.is_empty(), "no event came");
+        match &mut self.readiness {
+            Readiness::Events(poll) => {
+                let mut events = mio::Events::with_capacity(4);
+                poll.poll(&mut events, Some(PATIENCE)).unwrap();
+                assert!(!events.is_empty(), "no event came");
+            }
+            Readiness::Told(told) => assert_eq!(told.recv_timeout(PATIENCE), Ok(ENTRY), "nobody was told"),
+        }
     }
 
     /// Reads until `count` bytes came or the peer's half ended.

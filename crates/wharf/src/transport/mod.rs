@@ -6,6 +6,7 @@ pub mod body;
 pub(crate) mod contract;
 pub mod tcp;
 pub mod tls;
+pub mod tunnel;
 pub mod unix;
 
 use std::io::{self, IoSlice};
