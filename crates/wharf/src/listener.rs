@@ -38,7 +38,7 @@ pub enum RawSocket {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// One connection in a worker's gate; uncounts itself when dropped.
+/// One connection that is counted; uncounts itself when dropped.
 pub struct Slot(Arc<AtomicUsize>);
 
 impl Slot {
@@ -61,10 +61,11 @@ pub struct Door {
     in_gate: Arc<AtomicUsize>,
 }
 
-/// Makes the two ends of a worker's door: the listeners put sockets in, [`receive`] takes them out.
-pub fn door() -> (Door, mpsc::Receiver<AcceptedSocket>) {
+/// Makes the two ends of a worker's door: the listeners put sockets in and count them in `in_gate`, [`receive`] takes
+/// them out.
+pub fn door(in_gate: Arc<AtomicUsize>) -> (Door, mpsc::Receiver<AcceptedSocket>) {
     let (sockets, receiver) = mpsc::channel(ACCEPTED_WAITING);
-    (Door { sockets, in_gate: Arc::default() }, receiver)
+    (Door { sockets, in_gate }, receiver)
 }
 
 /// Runs the gate for each socket that comes through the door, on the current runtime, which must be the
@@ -126,15 +127,10 @@ async fn accept_all(bound: &Bound, node: &Node, doors: &[Door]) {
 
 /// Gives the socket to the worker with the fewest connections, or the next if its door is full.
 fn hand_over(socket: RawSocket, node: &Node, doors: &[Door]) {
-    let loads: Vec<usize> = doors
-        .iter()
-        .enumerate()
-        .map(|(worker, door)| node.load(worker) + door.in_gate.load(Relaxed))
-        .collect();
-    let limit = node.settings.limits.connections;
-    if limit > 0 && loads.iter().sum::<usize>() >= limit {
+    if node.is_full() {
         return turn_away(socket, node);
     }
+    let loads: Vec<usize> = (0..doors.len()).map(|worker| node.occupancy(worker)).collect();
     let mut order: Vec<usize> = (0..doors.len()).collect();
     order.sort_by_key(|&worker| loads[worker]);
     let mut socket = socket;

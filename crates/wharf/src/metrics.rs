@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wharf_proto::Disconnect;
 
 /// The kinds of connection, as [`crate::worker::Attachment::kind`] names them; the last stands for any other.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 13] = [
     "websocket",
+    "websocket_http2",
     "tcp",
     "unix",
     "sse",
     "http_stream",
     "uni_websocket",
+    "uni_websocket_http2",
     "uni_sse",
     "uni_http_stream",
     "events",

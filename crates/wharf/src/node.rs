@@ -1,11 +1,15 @@
 //! What all workers and HTTP tasks of one process share.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
     time::Instant,
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use tokio::sync::Notify;
 use wharf_core::{
     broker::{Context, Engine},
     hub::Directory,
@@ -39,6 +43,12 @@ pub struct Node {
     pub id: Box<str>,
     /// SIGTERM came: `/health` says 503 and nothing new is accepted.
     pub draining: AtomicBool,
+    /// Tells those who wait that `draining` has become true.
+    pub drain_begun: Notify,
+    /// Connections in each worker's gate, which the worker does not own (yet): in the order of the workers.
+    pub in_gate: Vec<Arc<AtomicUsize>>,
+    /// HTTP/2 connections, which are also in a gate. What workers write to their streams still passes through them.
+    pub http2_connections: Arc<AtomicUsize>,
     /// Who may ask by HTTP.
     pub access: Access,
     /// Certificates, set before the first connection is accepted; without them TLS is refused.
@@ -67,9 +77,12 @@ impl Node {
             directory,
             compressors: CompressorBudget::new(settings.compression.compressor_bytes),
             metrics: Metrics::new(workers.len()),
+            in_gate: workers.iter().map(|_| Arc::default()).collect(),
             workers,
             id,
             draining: AtomicBool::new(false),
+            drain_begun: Notify::new(),
+            http2_connections: Arc::default(),
             access: Access::new(&settings),
             tls: OnceLock::new(),
             started: Instant::now(),
@@ -91,6 +104,18 @@ impl Node {
             StdRng::from_rng(&mut *shared)
         };
         call(&mut Context { now: self.now(), rng: &mut rng })
+    }
+
+    /// Whether there are as many connections as `limits.connections` allows: those that workers own, streams of
+    /// HTTP/2 connections among them, and those that are in a gate.
+    pub fn is_full(&self) -> bool {
+        let limit = self.settings.limits.connections;
+        limit > 0 && (0..self.workers.len()).map(|worker| self.occupancy(worker)).sum::<usize>() >= limit
+    }
+
+    /// How many connections a worker owns or has in its gate.
+    pub fn occupancy(&self, worker: usize) -> usize {
+        self.load(worker) + self.in_gate[worker].load(Relaxed)
     }
 
     /// How many connections a worker owns.

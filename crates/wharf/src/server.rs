@@ -92,7 +92,7 @@ pub fn serve(settings: Settings) -> Result<Server, ServeError> {
     let mut threads = Vec::new();
     let mut doors = Vec::new();
     for (index, set) in sets.into_iter().enumerate() {
-        let (door, sockets) = listener::door();
+        let (door, sockets) = listener::door(Arc::clone(&node.in_gate[index]));
         doors.push(door);
         threads.push(start_worker(index, set, sockets, &node, stopped.clone())?);
     }
@@ -223,6 +223,7 @@ impl Server {
     /// Tells every connection to come back, spread over so many milliseconds, and waits until all are closed.
     pub async fn drain(&self, within_ms: u64) {
         self.node.draining.store(true, Ordering::Relaxed);
+        self.node.drain_begun.notify_waiters();
         let until =
             Instant::now() + Duration::from_millis(within_ms + self.node.settings.times.close_handshake_ms);
         for inbox in &self.node.workers {
@@ -234,7 +235,7 @@ impl Server {
         // One step at least, so that the workers have taken the request.
         while Instant::now() < until {
             tokio::time::sleep(DRAIN_STEP).await;
-            if self.connections() == 0 {
+            if self.connections() == 0 && self.node.http2_connections.load(Ordering::Relaxed) == 0 {
                 break;
             }
         }

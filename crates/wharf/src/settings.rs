@@ -70,6 +70,8 @@ pub struct Settings {
     pub allow_anonymous_connect: bool,
     /// WebSocket addresses of other dialects; looked at before Wharf's own addresses, the first that serves counts.
     pub websocket_routes: Arc<[WebsocketRoute]>,
+    /// WebSockets are also opened by extended CONNECT on HTTP/2 connections (RFC 8441), and clients are told so.
+    pub websocket_over_http2: bool,
     /// What channels are like.
     pub namespaces: Namespaces,
     /// Whether and how WebSocket messages are compressed.
@@ -285,6 +287,7 @@ impl Settings {
             allowed_origins: Vec::new(),
             allow_anonymous_connect: true,
             websocket_routes: Arc::default(),
+            websocket_over_http2: true,
             namespaces: Namespaces {
                 without_namespace: ChannelOptions::DEVELOPMENT,
                 ..Namespaces::default()

@@ -39,6 +39,7 @@ fn explain(configuration: &Configuration) -> String {
         ("server API", api(settings)),
         ("clients", clients(settings)),
         ("browsers", browsers(settings)),
+        ("WebSocket", websocket(settings)),
         ("channels", channels("", &settings.namespaces.without_namespace)),
     ] {
         let _ = writeln!(text, "{what:>12}  {words}");
@@ -99,6 +100,15 @@ fn browsers(settings: &Settings) -> String {
     match settings.allowed_origins.as_slice() {
         [] => format!("{local} may come; native clients send no origin and may"),
         origins => format!("pages of {} may come", origins.join(", ")),
+    }
+}
+
+fn websocket(settings: &Settings) -> String {
+    match settings.websocket_over_http2 {
+        true => {
+            "over HTTP/1.1, and over HTTP/2 for clients that have such a connection (RFC 8441)".to_owned()
+        }
+        false => "over HTTP/1.1 only".to_owned(),
     }
 }
 
@@ -211,9 +221,12 @@ mod tests {
             "server API  one key",
             "chat: keeps 10 publications for 5m; presence, allow_subscribe_for_client",
             "any other prefix: is error 102",
+            "WebSocket  over HTTP/1.1, and over HTTP/2",
         ] {
             assert!(text.contains(words), "{words}\n{text}");
         }
+        let without = explained("[websocket]\nover_http2 = false\n");
+        assert!(without.contains("WebSocket  over HTTP/1.1 only"), "{without}");
         assert!(!text.contains("warning"), "{text}");
     }
 

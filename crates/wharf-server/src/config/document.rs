@@ -26,6 +26,7 @@ pub struct Document {
     pub tls: TlsTable,
     pub api: ApiTable,
     pub client: ClientTable,
+    pub websocket: WebsocketTable,
     pub channel: ChannelTable,
     pub compression: CompressionTable,
     pub limits: LimitsTable,
@@ -55,6 +56,13 @@ pub struct ApiTable {
 pub struct ClientTable {
     pub allowed_origins: Option<List<AllowedOrigin>>,
     pub anonymous: Option<bool>,
+}
+
+/// `[websocket]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebsocketTable {
+    pub over_http2: Option<bool>,
 }
 
 /// `[channel]`
@@ -287,6 +295,9 @@ impl Document {
         }
         if let Some(anonymous) = self.client.anonymous {
             settings.allow_anonymous_connect = anonymous;
+        }
+        if let Some(on) = self.websocket.over_http2 {
+            settings.websocket_over_http2 = on;
         }
         if let Some(echo) = self.rpc.echo {
             settings.rpc_echo = echo;

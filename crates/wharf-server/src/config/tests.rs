@@ -424,3 +424,12 @@ fn an_api_key_is_never_shown() {
     let error = Directory::new(&[("wharf.toml", "[api]\nkeys = [\"hush hush\"]\n")]).error(&[]);
     assert!(error.contains("api.keys") && !error.contains("hush"), "{error}");
 }
+
+#[test]
+fn websocket_over_http_2_is_on_unless_somebody_says_no() {
+    assert!(load_text("workers = 1\n").settings.websocket_over_http2);
+    assert!(!load_text("[websocket]\nover_http2 = false\n").settings.websocket_over_http2);
+    assert!(!load_variables(&[("WHARF_WEBSOCKET__OVER_HTTP2", "false")]).settings.websocket_over_http2);
+    let error = Directory::new(&[("wharf.toml", "[websocket]\nover_http2 = 1\n")]).error(&[]);
+    assert_eq!(error, "wharf.toml:2: websocket.over_http2: found integer 1, expected true or false");
+}

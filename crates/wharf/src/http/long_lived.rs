@@ -95,6 +95,11 @@ impl Kind {
         }
     }
 
+    /// The name in metrics of a WebSocket on a stream of an HTTP/2 connection.
+    pub fn name_over_http2(self) -> &'static str {
+        if self.is_one_way() { "uni_websocket_http2" } else { "websocket_http2" }
+    }
+
     /// The subprotocols by which a client may name what is spoken here.
     pub fn subprotocols(self) -> &'static [&'static str] {
         match self {

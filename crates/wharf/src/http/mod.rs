@@ -5,7 +5,8 @@
 //! gate ── first bytes ──┬─ TLS ── handshake, then the gate again
 //!                       ├─ HTTP/1 ── guarded ─┬─ service (hyper): requests that end
 //!                       │                     └─ takeover: long-lived requests never enter hyper
-//!                       ├─ HTTP/2 ── service (hyper); streams by a body transport
+//!                       ├─ HTTP/2 ── service (hyper) ─┬─ streams by a body transport
+//!                       │                             └─ extended_connect: WebSockets by a tunnel
 //!                       └─ `{` ── JSON lines
 //! ```
 //!
@@ -16,6 +17,7 @@ mod answer;
 mod api;
 mod body;
 mod emulation;
+mod extended_connect;
 pub mod gate;
 mod guarded;
 mod http1;

@@ -15,6 +15,7 @@ use super::{
     answer::{self, Answer},
     api, body,
     emulation::{self, Turn, Turns},
+    extended_connect,
     http2::Activity,
     long_lived::{self, Kind},
     metrics, page,
@@ -25,6 +26,9 @@ use crate::{
     transport::body::{PIPE_BYTES, pipe},
     worker::ToWorker,
 };
+
+/// Said at `limits.connections`, which a stream of a shared connection counts against like any other.
+pub const FULL: &str = "the server has as many connections as it may; come back in some seconds";
 
 type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
@@ -58,6 +62,11 @@ pub fn for_shared_connection(
     service_fn(move |request: Request<Incoming>| {
         let context = context.clone();
         let busy = activity.begin();
+        if request.method() == Method::CONNECT {
+            let answering: Answering =
+                Box::pin(async move { Ok(extended_connect::answer(request, busy, &context)) });
+            return answering;
+        }
         // Taken here, where requests come in their order.
         let way = Way::Shared((request.uri().path() == emulation::PATH).then(|| turns.take()));
         let answering: Answering = Box::pin(async move {
@@ -127,7 +136,7 @@ async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -
 }
 
 /// The methods of an address, with OPTIONS for pages elsewhere; `None` if nothing is there.
-fn methods(path: &str, kind: Option<Kind>) -> Option<&'static str> {
+pub fn methods(path: &str, kind: Option<Kind>) -> Option<&'static str> {
     if let Some(kind) = kind {
         return Some(match kind.methods() {
             "GET" => "GET, OPTIONS",
@@ -147,14 +156,15 @@ fn methods(path: &str, kind: Option<Kind>) -> Option<&'static str> {
 async fn stream(kind: Kind, head: &Parts, body: &mut Incoming, context: &Context) -> Answer {
     if kind.is_websocket() {
         return match head.version {
-            Version::HTTP_2 => answer::error(
-                501,
-                "WebSocket over HTTP/2 (RFC 8441) is not served; connect by HTTP/1.1, as wss:// URLs do by themselves",
-            ),
+            Version::HTTP_2 => extended_connect::not_by_get(context),
             _ => takeover::refused(kind, wharf_proto::websocket::handshake::Refusal::NoUpgrade),
         };
     }
     let node = &context.node;
+    if node.is_full() {
+        node.metrics.turned_away.bump();
+        return answer::busy(FULL);
+    }
     if node.draining.load(Relaxed) {
         return answer::busy("the server is going away; connect again");
     }

@@ -26,6 +26,7 @@ use super::{
     Transport,
     body::{BodyTransport, PipeBody, pipe},
 };
+use crate::listener::Slot;
 
 /// The most bytes that wait for the worker; and on the way out the most that wait for the task, and that it has taken
 /// and is handing on. LIMITS.md, `tunnel_bytes`.
@@ -40,7 +41,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 pub fn tunnel(on_ready: impl Fn(u64) -> bool + Clone + Send + Sync + 'static) -> (TunnelTransport, Tunnel) {
     let incoming: Shared = Arc::default();
     let (outgoing, outgoing_body) = pipe(TUNNEL_BYTES, Box::new(on_ready.clone()));
-    let transport = TunnelTransport { incoming: incoming.clone(), outgoing };
+    let transport = TunnelTransport { incoming: incoming.clone(), outgoing, counted: None };
     let tunnel = Tunnel {
         incoming,
         on_ready: Box::new(on_ready),
@@ -92,11 +93,22 @@ impl Incoming {
 pub struct TunnelTransport {
     incoming: Shared,
     outgoing: BodyTransport,
+    /// Counts the connection until the worker does.
+    counted: Option<Slot>,
+}
+
+impl TunnelTransport {
+    /// Counts the connection in its worker's gate until the worker owns it.
+    pub fn counted(mut self, slot: Slot) -> Self {
+        self.counted = Some(slot);
+        self
+    }
 }
 
 impl Transport for TunnelTransport {
     fn attached(&mut self, entry: u64) {
         self.outgoing.attached(entry);
+        self.counted = None;
         let mut incoming = locked(&self.incoming);
         incoming.entry = Some(entry);
         incoming.wake_task();

@@ -39,7 +39,7 @@ pub struct Attachment {
     pub one_way: bool,
     /// A held response is ended cleanly at this age; none for sockets.
     pub max_age_ms: Option<u64>,
-    /// What it is called in metrics: `websocket`, `tcp`, `unix`, `sse`, `http_stream`, ...
+    /// What it is called in metrics: `websocket`, `websocket_http2`, `tcp`, `unix`, `sse`, ...
     pub kind: &'static str,
 }
 

@@ -81,16 +81,6 @@ async fn an_emulated_stream_keeps_its_bare_line_end_and_ends_with_its_client() {
 }
 
 #[tokio::test]
-async fn websocket_over_http_2_is_refused_with_the_way_on() {
-    let rig = start();
-    let mut sender = connect(&rig).await;
-    let answer = ask(&mut sender, "GET", "/connection/websocket", "").await;
-    assert_eq!(answer.status(), 501);
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    assert!(std::str::from_utf8(&body).unwrap().contains("HTTP/1.1"));
-}
-
-#[tokio::test]
 async fn a_foreign_authority_is_refused_in_development_mode() {
     let rig = start();
     let mut sender = connect(&rig).await;

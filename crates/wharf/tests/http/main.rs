@@ -9,3 +9,4 @@ mod routes;
 mod streams;
 mod strictness;
 mod websocket;
+mod websocket_http2;
