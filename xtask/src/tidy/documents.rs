@@ -30,12 +30,12 @@ fn documents_exist(project: &Project) -> Vec<Violation> {
         .collect()
 }
 
-fn document<'a>(project: &'a Project, name: &str) -> &'a str {
+pub fn document<'a>(project: &'a Project, name: &str) -> &'a str {
     project.documents.iter().find(|(path, _)| path == name).map_or("", |(_, text)| text)
 }
 
 /// The rows of all tables in a document, with their line numbers. Heads and rules come along.
-fn rows(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
+pub fn rows(text: &str) -> impl Iterator<Item = (usize, Vec<&str>)> {
     text.lines().enumerate().filter_map(|(at, line)| {
         let row = line.trim().strip_prefix('|')?;
         Some((at + 1, row.trim_end_matches('|').split('|').map(str::trim).collect()))

@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: what the architecture and the house style forbid and a compiler cannot see. Each rule is
 //! one function in [`rules`], with a test that plants what it forbids.
 
+mod catalogue;
 mod documents;
 mod manifests;
 mod rules;
@@ -39,7 +40,7 @@ pub struct Project {
     pub sources: Vec<Source>,
     /// Paths and contents of every `Cargo.toml`, the workspace's first.
     pub manifests: Vec<(String, String)>,
-    /// Paths and contents of the documents at the top and of the judges' lock files.
+    /// Paths and contents of the documents at the top, of the catalogue's and of the judges' lock files.
     pub documents: Vec<(String, String)>,
 }
 
@@ -62,7 +63,7 @@ pub fn run(root: &Path) -> Result<bool> {
 pub fn outcome(root: &Path) -> Result<Outcome> {
     let project = read(root)?;
     let mut violations: Vec<Violation> = Vec::new();
-    for rule in rules::ALL.iter().chain(manifests::ALL).chain(documents::ALL) {
+    for rule in rules::ALL.iter().chain(manifests::ALL).chain(documents::ALL).chain(catalogue::ALL) {
         violations.extend(rule(&project));
     }
     if violations.is_empty() {
@@ -82,7 +83,7 @@ fn read(root: &Path) -> Result<Project> {
         walk(root, &root.join(folder), &mut project)?;
     }
     source::mark_test_files(&mut project.sources);
-    let documents = documents::NEEDED.iter().chain(documents::LOCK_FILES);
+    let documents = documents::NEEDED.iter().chain(documents::LOCK_FILES).chain([&catalogue::DOCUMENT]);
     for name in documents {
         let path = root.join(name);
         if path.exists() {
