@@ -7,7 +7,10 @@ use std::mem;
 
 use super::{
     CloseCode, DeframeLimits, FrameError, FrameHeader, MAX_HEADER_BYTES, MessageKind, Opcode, ReservedBits,
-    Role, Utf8Stream, apply_mask, deflate::Inflater, parse_close,
+    Role, Utf8Stream, apply_mask,
+    deflate::Inflater,
+    parse_close,
+    payload::{keep_piece, reserve},
 };
 
 /// What a deframer found.
@@ -176,17 +179,7 @@ impl WebsocketDeframer {
         let is_whole = header.opcode.is_control() || header.fin && !within_message;
         let payload = usize::try_from(header.payload_len).ok().filter(|_| is_whole);
         let Some(payload) = payload.and_then(|len| input[taken..].get_mut(..len)) else {
-            let partial = self.partial.get_or_insert_default();
-            if let Some(opening) = Opening::of(&header) {
-                partial.opening = Some(opening);
-            }
-            partial.fragments += u32::from(!header.opcode.is_control());
-            partial.frame = Some((header, 0));
-            // An empty payload is whole already, and no byte of it will come to continue with.
-            return match header.payload_len {
-                0 => self.end_frame(header, sink).map(|()| taken),
-                _ => Ok(taken),
-            };
+            return self.hold_frame(header, sink).map(|()| taken);
         };
         let taken = taken + payload.len();
         if let Some(key) = header.mask {
@@ -202,6 +195,25 @@ impl WebsocketDeframer {
             None => self.deliver_control(header.opcode, payload, sink)?,
         }
         Ok(taken)
+    }
+
+    /// Remembers a frame whose payload is not whole, or is not all of its message.
+    fn hold_frame(
+        &mut self,
+        header: FrameHeader,
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<(), FrameError> {
+        let partial = self.partial.get_or_insert_default();
+        if let Some(opening) = Opening::of(&header) {
+            partial.opening = Some(opening);
+        }
+        partial.fragments += u32::from(!header.opcode.is_control());
+        partial.frame = Some((header, 0));
+        match header.payload_len {
+            // An empty payload is whole already, and no byte of it will come to continue with.
+            0 => self.end_frame(header, sink),
+            _ => Ok(()),
+        }
     }
 
     /// Finds a header in what was kept and `input`. Returns it and how much of `input` it took; keeps `input`
@@ -274,23 +286,19 @@ impl WebsocketDeframer {
         let Some(partial) = &mut self.partial else { return Ok(input.len()) }; // It holds the frame.
         let missing = header.payload_len - received;
         let taken = usize::try_from(missing).map_or(input.len(), |missing| missing.min(input.len()));
-        let piece = &mut input[..taken];
-        if let Some(key) = header.mask {
-            apply_mask(piece, key, (received % 4) as usize);
-        }
-        if header.opcode.is_control() {
-            grow(&mut partial.control, piece, header.payload_len as usize); // At most 125.
-        } else {
-            if partial.opening.is_some_and(Opening::is_checked_text) {
-                partial.utf8.feed(piece).map_err(|_| FrameError::InvalidUtf8)?;
+        let phase = (received % 4) as usize;
+        let text = partial.opening.is_some_and(Opening::is_checked_text).then_some(&mut partial.utf8);
+        // The last frame's end is the message's: no more will be needed. It is within the limit already.
+        let (buffer, text, most) = match header.opcode.is_control() {
+            true => (&mut partial.control, None, header.payload_len as usize), // At most 125.
+            false if header.fin => {
+                let most = partial.message.len().saturating_add(missing as usize);
+                (&mut partial.message, text, most)
             }
-            // The last frame's end is the message's: no more will be needed. It is within the limit already.
-            let most = match header.fin {
-                true => partial.message.len().saturating_add(missing as usize),
-                false => payload_limit,
-            };
-            grow(&mut partial.message, piece, most);
-        }
+            false => (&mut partial.message, text, payload_limit),
+        };
+        reserve(buffer, taken, most);
+        keep_piece(buffer, &input[..taken], header.mask, phase, text).map_err(|_| FrameError::InvalidUtf8)?;
         partial.frame = Some((header, received + taken as u64));
         if taken as u64 == missing {
             self.end_frame(header, sink)?;
@@ -394,16 +402,6 @@ impl Opening {
     fn event(self, payload: &[u8]) -> WebsocketEvent<'_> {
         WebsocketEvent::Message { kind: self.kind, payload, rsv1: self.rsv1 }
     }
-}
-
-/// Appends `piece`. Memory doubles as bytes come, but not past `most`, the length that can be reached.
-fn grow(buffer: &mut Vec<u8>, piece: &[u8], most: usize) {
-    let needed = buffer.len() + piece.len();
-    if needed > buffer.capacity() {
-        let target = needed.max(most.min(buffer.capacity() * 2));
-        buffer.reserve_exact(target - buffer.len());
-    }
-    buffer.extend_from_slice(piece);
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The header of a frame (RFC 6455 section 5.2): reading it as strictly as the text allows, writing it in the
 //! fewest bytes. Knows nothing of the message that the frame belongs to; that is the deframer's.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
-use super::{FrameError, Role, apply_mask};
+use super::{FrameError, Role, mask::append_masked};
 
 /// The longest header: two bytes, a length of eight, a mask of four.
 pub const MAX_HEADER_BYTES: usize = 14;
@@ -119,23 +119,26 @@ impl FrameHeader {
         let fin = if self.fin { FIN } else { 0 };
         let rsv1 = if self.rsv1 { RSV1 } else { 0 };
         let masked = if self.mask.is_some() { MASKED } else { 0 };
-        out.reserve(MAX_HEADER_BYTES);
-        out.put_u8(fin | rsv1 | self.opcode as u8);
-        match self.payload_len {
-            // The patterns hold that each length fits its type.
-            0..=125 => out.put_u8(masked | self.payload_len as u8),
+        let mut header = [0; MAX_HEADER_BYTES];
+        header[0] = fin | rsv1 | self.opcode as u8;
+        // The patterns hold that each length fits its type.
+        let (short_len, mut end) = match self.payload_len {
+            0..=125 => (self.payload_len as u8, 2),
             126..=0xffff => {
-                out.put_u8(masked | LENGTH_16);
-                out.put_u16(self.payload_len as u16);
+                header[2..4].copy_from_slice(&(self.payload_len as u16).to_be_bytes());
+                (LENGTH_16, 4)
             }
             _ => {
-                out.put_u8(masked | LENGTH_64);
-                out.put_u64(self.payload_len);
+                header[2..10].copy_from_slice(&self.payload_len.to_be_bytes());
+                (LENGTH_64, 10)
             }
-        }
+        };
+        header[1] = masked | short_len;
         if let Some(key) = self.mask {
-            out.put_slice(&key);
+            header[end..end + 4].copy_from_slice(&key);
+            end += 4;
         }
+        out.extend_from_slice(&header[..end]);
     }
 }
 
@@ -202,10 +205,9 @@ pub fn write_frame(out: &mut BytesMut, opcode: Opcode, payload: &[u8], mask: Opt
     );
     out.reserve(MAX_HEADER_BYTES + payload.len());
     write_header(out, opcode, payload.len(), mask);
-    let start = out.len();
-    out.extend_from_slice(payload);
-    if let Some(key) = mask {
-        apply_mask(&mut out[start..], key, 0);
+    match mask {
+        Some(key) => append_masked(out, payload, key, 0),
+        None => out.extend_from_slice(payload),
     }
 }
 

@@ -117,6 +117,7 @@ mod frame;
 pub mod handshake;
 mod mask;
 mod message;
+mod payload;
 mod utf8;
 
 pub use close::{CloseCode, MAX_REASON_BYTES, parse_close, write_close};

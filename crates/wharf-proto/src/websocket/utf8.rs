@@ -20,17 +20,9 @@ impl Utf8Stream {
     /// Takes the next piece.
     pub fn feed(&mut self, piece: &[u8]) -> Result<(), InvalidUtf8> {
         let rest = self.complete_tail(piece)?;
-        match simdutf8::compat::from_utf8(rest) {
-            Ok(_) => Ok(()),
-            // No length of the error: the text ends within a character that is valid so far.
-            Err(error) if error.error_len().is_none() => {
-                let tail = &rest[error.valid_up_to()..];
-                self.tail[..tail.len()].copy_from_slice(tail);
-                self.tail_len = tail.len() as u8; // At most three bytes, or the character were whole.
-                Ok(())
-            }
-            Err(_) => Err(InvalidUtf8),
-        }
+        let (whole, cut) = rest.split_at(rest.len() - cut_character(rest));
+        simdutf8::basic::from_utf8(whole).map_err(|_| InvalidUtf8)?;
+        cut.iter().try_for_each(|&byte| self.push(byte))
     }
 
     /// The text has ended: fails if it ended within a character.
@@ -44,16 +36,40 @@ impl Utf8Stream {
         while self.tail_len > 0 {
             let Some((&byte, after)) = rest.split_first() else { break };
             rest = after;
-            let end = usize::from(self.tail_len);
-            self.tail[end] = byte;
-            match std::str::from_utf8(&self.tail[..=end]) {
-                Ok(_) => self.tail_len = 0,
-                Err(error) if error.error_len().is_none() => self.tail_len += 1,
-                Err(_) => return Err(InvalidUtf8),
-            }
+            self.push(byte)?;
         }
         Ok(rest)
     }
+
+    /// Takes a byte of a character that is not whole.
+    fn push(&mut self, byte: u8) -> Result<(), InvalidUtf8> {
+        let end = usize::from(self.tail_len);
+        self.tail[end] = byte;
+        match std::str::from_utf8(&self.tail[..=end]) {
+            Ok(_) => self.tail_len = 0,
+            // No length of the error: the text ends within a character that is valid so far.
+            Err(error) if error.error_len().is_none() => self.tail_len += 1,
+            Err(_) => return Err(InvalidUtf8),
+        }
+        Ok(())
+    }
+}
+
+/// How many bytes at the end of `text` begin a character that does not end there: at most three. Whether they are
+/// right is not looked at, nor whether anything else is.
+fn cut_character(text: &[u8]) -> usize {
+    for (before, &byte) in text.iter().rev().take(3).enumerate() {
+        let length = match byte {
+            0x80..=0xbf => continue,
+            0x00..=0x7f => 1,
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xff => 4,
+        };
+        let there = before + 1;
+        return if there < length { there } else { 0 };
+    }
+    0
 }
 
 #[cfg(test)]
@@ -105,6 +121,32 @@ mod tests {
             }
             assert_eq!(stream.feed(&[*last]), Err(InvalidUtf8), "{case:x?}");
             assert_eq!(Utf8Stream::default().feed(case), Err(InvalidUtf8), "{case:x?} whole");
+        }
+    }
+
+    #[test]
+    fn fails_exactly_when_no_text_can_go_on_so_wherever_it_is_cut() {
+        // The edges of the classes of bytes.
+        const BYTES: [u8; 18] = [
+            0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4,
+            0xf5, 0xff,
+        ];
+        let can_go_on =
+            |bytes: &[u8]| std::str::from_utf8(bytes).map_or_else(|e| e.error_len().is_none(), |_| true);
+        for number in 0..BYTES.len().pow(4) {
+            let text: [u8; 4] =
+                std::array::from_fn(|at| BYTES[number / BYTES.len().pow(at as u32) % BYTES.len()]);
+            for cut in 0..text.len() {
+                let mut stream = Utf8Stream::default();
+                let first = stream.feed(&text[..cut]).is_ok();
+                assert_eq!(first, can_go_on(&text[..cut]), "{text:x?} to {cut}");
+                if first {
+                    let second = stream.feed(&text[cut..]).is_ok();
+                    assert_eq!(second, can_go_on(&text), "{text:x?} cut at {cut}");
+                    let whole = second && stream.finish().is_ok();
+                    assert_eq!(whole, std::str::from_utf8(&text).is_ok(), "{text:x?} cut at {cut}, its end");
+                }
+            }
         }
     }
 

@@ -2,7 +2,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
-use crate::websocket::{MAX_CONTROL_BYTES, write_close, write_frame};
+use crate::websocket::{MAX_CONTROL_BYTES, apply_mask, write_close, write_frame};
 
 const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
 const LIMITS: DeframeLimits = DeframeLimits { message_bytes: 1_000, fragments: 8 };
