@@ -6,12 +6,14 @@
 //! cargo xtask lint                        clippy, every set of features, the documentation
 //! cargo xtask autobahn                    the Autobahn cases against the example websocket_echo
 //! cargo xtask fuzz [TARGET] [SECONDS]     fuzz one target or all, long by default
+//! cargo xtask bench-codec [ROUNDS]        the WebSocket codec beside its peers; writes docs/codec.md
 //! cargo xtask dist                        a release build, and a check of its size
 //! cargo xtask lean                        how long a release build takes from nothing
 //! ```
 #![forbid(unsafe_code)]
 
 mod autobahn;
+mod bench_codec;
 mod count;
 mod dist;
 mod fuzz;
@@ -30,8 +32,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-const USAGE: &str =
-    "usage: cargo xtask test | tidy | lint | autobahn | fuzz [TARGET] [SECONDS] | dist | lean";
+const USAGE: &str = "usage: cargo xtask test | tidy | lint | autobahn | fuzz [TARGET] [SECONDS] | bench-codec [ROUNDS] | dist | lean";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,6 +56,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["lint"] => lint::run_alone(&root),
         ["autobahn"] => autobahn::run(&root),
         ["fuzz", rest @ ..] => fuzz::run_long(&root, rest),
+        ["bench-codec", rest @ ..] => bench_codec::run(&root, rest),
         ["dist"] => dist::run(&root),
         ["lean"] => dist::run_lean(&root),
         _ => bail!(USAGE),

@@ -8,7 +8,7 @@ use criterion::{
 };
 use simdutf8::basic;
 use wharf_codec_bench::{
-    codecs::{Reader, Writer, fastwebsockets, tokio_websockets, tungstenite, wharf, yawc},
+    codecs::{READ_BUFFER_BYTES, Reader, Writer, fastwebsockets, tokio_websockets, tungstenite, wharf, yawc},
     input::{Batch, Direction, Kind, SIZES, burst, fragmented, payload, single},
     pipe::Pipe,
 };
@@ -44,6 +44,9 @@ fn parse(criterion: &mut Criterion, name: &str, direction: Direction, batch: &Ba
     time_reader::<fastwebsockets::Reader>(&mut group, "fastwebsockets", direction, batch);
     time_reader::<tokio_websockets::Reader>(&mut group, "tokio-websockets", direction, batch);
     time_reader::<yawc::Reader>(&mut group, "yawc", direction, batch);
+    if batch.wire.len() > READ_BUFFER_BYTES {
+        time_reader::<wharf::RoomyReader>(&mut group, "wharf-proto, otherwise", direction, batch);
+    }
     group.finish();
 }
 
@@ -74,6 +77,9 @@ fn write(criterion: &mut Criterion, name: &str, sending: Sending<'_>) {
     time_writer::<fastwebsockets::Writer>(&mut group, "fastwebsockets", sending);
     time_writer::<tokio_websockets::Writer>(&mut group, "tokio-websockets", sending);
     time_writer::<yawc::Writer>(&mut group, "yawc", sending);
+    if sending.direction == Direction::ToServer && sending.payload.len() > 64 * 1024 {
+        time_writer::<wharf::PieceWriter>(&mut group, "wharf-proto, otherwise", sending);
+    }
     group.finish();
 }
 

@@ -92,9 +92,8 @@ pub fn single(kind: Kind, direction: Direction, len: usize) -> Batch {
 
 /// 64 messages of 16 to 128 bytes, text and binary in turn: what a busy connection brings in one read.
 pub fn burst(direction: Direction) -> Batch {
-    let messages: Vec<_> = (0..64)
-        .map(|at| (if at % 2 == 0 { Kind::Text } else { Kind::Binary }, 16 + at * 37 % 113))
-        .collect();
+    let messages: Vec<_> =
+        (0..64).map(|at| (if at % 2 == 0 { Kind::Text } else { Kind::Binary }, 16 + at * 37 % 113)).collect();
     batch(direction, &messages, 1)
 }
 

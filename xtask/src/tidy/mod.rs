@@ -45,7 +45,7 @@ pub struct Project {
 }
 
 /// The folders in which there is Rust.
-const RUST_FOLDERS: [&str; 3] = ["crates", "xtask", "fuzz"];
+const RUST_FOLDERS: [&str; 4] = ["crates", "xtask", "fuzz", "benches"];
 /// Folders that hold what tools made.
 const SKIPPED: [&str; 5] = ["target", "node_modules", "corpus", "artifacts", ".git"];
 

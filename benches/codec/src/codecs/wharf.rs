@@ -6,9 +6,8 @@ use std::{
 };
 
 use bytes::BytesMut;
-use wharf_proto::{
-    websocket::{Opcode, Role, WebsocketDeframer, WebsocketEvent, write_frame, write_header},
-    wire::DeframeLimits,
+use wharf_proto::websocket::{
+    DeframeLimits, Opcode, Role, WebsocketDeframer, WebsocketEvent, apply_mask, write_frame, write_header,
 };
 
 use super::READ_BUFFER_BYTES;
@@ -20,20 +19,33 @@ use crate::{
 /// From this size on an unmasked payload goes out from where it lies.
 const COPIED_BYTES: usize = 1024;
 
+/// What a reading buffer holds that one thread shares among all its connections.
+const ROOMY_BYTES: usize = 2 << 20;
+
+/// What goes out at once of a masked payload that is masked as it goes.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Reads into a buffer as large as the peers'.
 pub struct Reader {
     deframer: WebsocketDeframer,
     buffer: Vec<u8>,
     pipe: Pipe,
 }
 
-impl super::Reader for Reader {
-    fn new(direction: Direction, pipe: Pipe) -> Self {
+impl Reader {
+    fn with_buffer(direction: Direction, pipe: Pipe, bytes: usize) -> Self {
         let role = match direction {
             Direction::ToServer => Role::Server,
             Direction::ToClient => Role::Client,
         };
         let limits = DeframeLimits { message_bytes: 16 << 20, fragments: 1024 };
-        Self { deframer: WebsocketDeframer::new(role, limits), buffer: vec![0; READ_BUFFER_BYTES], pipe }
+        Self { deframer: WebsocketDeframer::new(role, limits), buffer: vec![0; bytes], pipe }
+    }
+}
+
+impl super::Reader for Reader {
+    fn new(direction: Direction, pipe: Pipe) -> Self {
+        Self::with_buffer(direction, pipe, READ_BUFFER_BYTES)
     }
 
     fn read(&mut self, messages: usize) -> usize {
@@ -52,6 +64,20 @@ impl super::Reader for Reader {
     }
 }
 
+/// Reads into a buffer that is longer than the message, so that none is copied.
+pub struct RoomyReader(Reader);
+
+impl super::Reader for RoomyReader {
+    fn new(direction: Direction, pipe: Pipe) -> Self {
+        Self(Reader::with_buffer(direction, pipe, ROOMY_BYTES))
+    }
+
+    fn read(&mut self, messages: usize) -> usize {
+        self.0.read(messages)
+    }
+}
+
+/// Appends whole frames to a buffer, and writes that.
 pub struct Writer {
     opcode: Opcode,
     masks: bool,
@@ -85,6 +111,32 @@ impl super::Writer for Writer {
         if !self.out.is_empty() {
             self.pipe.write_all(&self.out).unwrap(); // A pipe does not fail.
             self.out.clear();
+        }
+    }
+}
+
+/// Masks a long payload piece by piece, and writes each, so that there is never a second copy of the whole.
+pub struct PieceWriter(Writer);
+
+impl super::Writer for PieceWriter {
+    fn new(direction: Direction, kind: Kind, payload: &[u8], pipe: Pipe) -> Self {
+        Self(Writer::new(direction, kind, payload, pipe))
+    }
+
+    fn write(&mut self, messages: usize) {
+        let Writer { opcode, payload, out, pipe, .. } = &mut self.0;
+        for _ in 0..messages {
+            let key = rand::random();
+            write_header(out, *opcode, payload.len(), Some(key));
+            let mut phase = 0;
+            for piece in black_box(&payload[..]).chunks(PIECE_BYTES) {
+                let start = out.len();
+                out.extend_from_slice(piece);
+                apply_mask(&mut out[start..], key, phase);
+                phase += piece.len();
+                pipe.write_all(out).unwrap(); // A pipe does not fail.
+                out.clear();
+            }
         }
     }
 }
