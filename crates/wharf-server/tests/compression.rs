@@ -268,36 +268,20 @@ fn compressed_fragments_of_one_byte_a_segment_are_the_same_message() {
 // Row 39.
 #[test]
 fn what_tells_of_a_channel_of_an_uncompressed_namespace_is_never_compressed() {
-    let configuration = r#"
-        compression = { enabled = true, server_context_takeover = true, client_context_takeover = true }
-        [client]
-        anonymous = true
-        [[channel.namespaces]]
-        name = "chat"
-        history_size = 10
-        history_ttl = "60s"
-        allow_recovery = true
-        allow_subscribe_for_client = true
-        allow_subscribe_for_anonymous = true
-        allow_publish_for_client = true
-        allow_publish_for_anonymous = true
-        allow_history_for_client = true
-        allow_history_for_anonymous = true
-        [[channel.namespaces]]
-        name = "bank"
-        uncompressed = true
-        history_size = 10
-        history_ttl = "60s"
-        allow_recovery = true
-        allow_subscribe_for_client = true
-        allow_subscribe_for_anonymous = true
-        allow_publish_for_client = true
-        allow_publish_for_anonymous = true
-        allow_history_for_client = true
-        allow_history_for_anonymous = true
-    "#;
+    let kind = |name: &str, more: &str| {
+        let allowed = ["subscribe", "publish", "history"]
+            .map(|what| format!("allow_{what}_for_client = true\nallow_{what}_for_anonymous = true\n"));
+        let history = "history_size = 10\nhistory_ttl = \"60s\"\nallow_recovery = true\n";
+        format!("[[channel.namespaces]]\nname = {name:?}\n{more}{history}{}", allowed.concat())
+    };
+    let switches = "enabled = true\nserver_context_takeover = true\nclient_context_takeover = true\n";
+    let configuration = format!(
+        "[compression]\n{switches}[client]\nanonymous = true\n{}{}",
+        kind("chat", ""),
+        kind("bank", "uncompressed = true\n")
+    );
     for offer in [OFFER, "permessage-deflate; server_no_context_takeover"] {
-        let server = Setup::new().configuration(configuration).start();
+        let server = Setup::new().configuration(&configuration).start();
         let mut counted = 0;
         for (channel, compressed) in [("bank:1", 0), ("chat:1", 3)] {
             let (mut client, _) = member(&server, offer, channel);

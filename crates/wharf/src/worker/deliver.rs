@@ -11,7 +11,7 @@ use wharf_proto::{
     wire::Inexpressible,
 };
 
-use super::Worker;
+use super::{Worker, tick::PRIVATE_DELIVERY};
 
 impl Worker {
     /// A broadcast came by the inbox.
@@ -70,7 +70,7 @@ impl Worker {
         self.outbox_bytes += waiting;
         self.metrics().deliveries.add(deliveries + private.len() as u64);
         self.metrics().messages_out.add(deliveries);
-        self.delivered += deliveries as usize + private.len();
+        self.delivered += deliveries as usize + PRIVATE_DELIVERY * private.len();
         for index in private {
             self.say_privately(index, broadcast);
         }

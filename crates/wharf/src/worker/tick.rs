@@ -19,6 +19,9 @@ pub const REQUESTS_A_TICK: usize = 1_024;
 /// LIMITS.md, `DELIVERIES_A_TICK`.
 pub const DELIVERIES_A_TICK: usize = 262_144;
 
+/// A delivery that is encoded or compressed for its member alone counts as so many: it takes as much longer.
+pub const PRIVATE_DELIVERY: usize = 16;
+
 /// Ready lists are served in pieces of so many connections a tick. LIMITS.md, `UNREAD_A_TICK`.
 pub const UNREAD_A_TICK: usize = 256;
 
