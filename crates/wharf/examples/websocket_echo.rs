@@ -52,7 +52,7 @@ fn settings(address: SocketAddr) -> Settings {
             enabled: true,
             server_context_takeover: true,
             client_context_takeover: true,
-            // Judges send short messages too, and want them compressed.
+            // Judges send short messages too, and some cannot read compressed and uncompressed ones mixed.
             min_deflated_bytes: 0,
             ..Compression::default()
         },

@@ -100,7 +100,7 @@ pub struct Compression {
     pub server_window_bits: WindowBits,
     /// The window of the clients' messages, at most, where they can be told.
     pub client_window_bits: WindowBits,
-    /// Shorter messages are sent as they are.
+    /// Shorter messages are sent as they are; with 0 every message is compressed, also where it wins nothing.
     pub min_deflated_bytes: usize,
     /// zlib's level, 1 (fast) to 9 (small).
     pub level: u8,

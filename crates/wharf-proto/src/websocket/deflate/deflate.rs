@@ -48,7 +48,8 @@ impl Deflater {
         self
     }
 
-    /// Sends messages shorter than this as they are, instead of [`MIN_DEFLATED_BYTES`].
+    /// Sends messages shorter than this as they are, instead of [`MIN_DEFLATED_BYTES`]. With 0 every message with a
+    /// byte in it is compressed, also one that becomes longer: for receivers that cannot read both kinds mixed.
     pub fn with_min_bytes(mut self, min_bytes: usize) -> Self {
         self.min_bytes = min_bytes;
         self
@@ -117,7 +118,8 @@ impl Deflater {
         };
         let written = write_payload(&mut context, message, out);
         // With takeover the receiver must be sent what the next message may refer to, also if it won nothing.
-        let sends = written && (context_takeover || out.len() - start < message.len());
+        let sends_all = context_takeover || self.min_bytes == 0;
+        let sends = written && (sends_all || out.len() - start < message.len());
         if !sends {
             out.truncate(start);
         }

@@ -86,6 +86,16 @@ fn sends_as_it_is_what_is_short_or_empty_or_does_not_get_smaller() {
 }
 
 #[test]
+fn compresses_every_message_with_a_byte_in_it_where_none_is_too_short() {
+    let mut shared = deflater(false, 15);
+    for message in [&b"a"[..], &noise(5_000, 3)] {
+        let longer = payload(&mut shared, message).expect("it is compressed");
+        assert!(longer.len() > message.len());
+    }
+    assert_eq!(payload(&mut shared, b""), None);
+}
+
+#[test]
 fn never_compresses_control_frames() {
     let mut out = BytesMut::new();
     deflater(false, 15).write_frame(&mut out, Opcode::Ping, &[b'a'; 100], None);
