@@ -1,5 +1,5 @@
-//! The examples of `wharf-proto` by itself: its servers under PyPI `websockets` and npm `ws`, its client against PyPI
-//! `websockets` and against each of the servers.
+//! The examples of `wharf-proto` by itself: its servers under PyPI `websockets` and npm `ws`, its client against each of
+//! the servers.
 
 mod common;
 
