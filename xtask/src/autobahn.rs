@@ -30,11 +30,6 @@ use crate::{
 /// How many cases there are. A run that judges fewer has failed, whatever it says of them.
 const CASES: usize = 517;
 
-/// TEMPORARY: sections whose cases may be UNIMPLEMENTED, because `websocket_echo` offers no compression yet
-/// (12: permessage-deflate; 13: its parameters). Every run says so loudly. A run in which no case needs this
-/// fails until it is emptied.
-const UNIMPLEMENTED_FOR_NOW: &[u32] = &[12, 13];
-
 /// How long the example may take to say where it listens.
 const START: Duration = Duration::from_secs(10);
 
@@ -65,7 +60,7 @@ pub fn judge(root: &Path, deadline: Instant) -> Result<Outcome> {
     let finished = finish(cases, deadline)?;
     drop(echo);
     match verdicts(&folder) {
-        Ok(verdicts) => Ok(outcome(&verdicts, UNIMPLEMENTED_FOR_NOW)),
+        Ok(verdicts) => Ok(outcome(&verdicts)),
         Err(error) => Ok(Outcome::failed(format!("{error:#}\n{}", finished.output))),
     }
 }
@@ -129,11 +124,6 @@ impl Verdict {
             .all(|word| ["OK", "INFORMATIONAL"].contains(&word.as_str()))
     }
 
-    /// The server declined what the case is about, and closed as it should.
-    fn is_unimplemented(&self) -> bool {
-        self.behavior == "UNIMPLEMENTED" && self.behavior_close == "OK"
-    }
-
     fn section(&self) -> u32 {
         self.case.first().copied().unwrap_or(0)
     }
@@ -181,19 +171,16 @@ fn reason(path: &Path) -> String {
 struct Section {
     passed: u64,
     failed: u64,
-    allowed: u64,
 }
 
 /// Judges the verdicts: by section, and each bad case with its reason.
-fn outcome(verdicts: &[Verdict], allowance: &[u32]) -> Outcome {
+fn outcome(verdicts: &[Verdict]) -> Outcome {
     let mut sections: BTreeMap<u32, Section> = BTreeMap::new();
     let mut wrong = String::new();
     for verdict in verdicts {
         let section = sections.entry(verdict.section()).or_default();
         if verdict.passed() {
             section.passed += 1;
-        } else if verdict.is_unimplemented() && allowance.contains(&verdict.section()) {
-            section.allowed += 1;
         } else {
             section.failed += 1;
             let case = verdict.case.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
@@ -205,25 +192,12 @@ fn outcome(verdicts: &[Verdict], allowance: &[u32]) -> Outcome {
     if verdicts.len() != CASES {
         let _ = writeln!(wrong, "{} cases were judged, and there are {CASES}", verdicts.len());
     }
-    for number in allowance {
-        if sections.get(number).is_none_or(|section| section.allowed == 0) {
-            let _ =
-                writeln!(wrong, "no case of section {number} is UNIMPLEMENTED: take it out of the allowance");
-        }
-    }
     let sum = |part: fn(&Section) -> u64| sections.values().map(part).sum::<u64>();
-    let allowed = sum(|section| section.allowed);
-    let mut note = format!("{} of {CASES} cases pass", sum(|section| section.passed));
-    if allowed > 0 {
-        let _ = write!(
-            note,
-            "; {allowed} UNIMPLEMENTED ARE ALLOWED FOR NOW: no compression (sections {allowance:?})"
-        );
-    }
+    let note = format!("{} of {CASES} cases pass", sum(|section| section.passed));
     Outcome {
         counts: Counts { passed: sum(|section| section.passed), failed: sum(|section| section.failed) },
         note: format!("{note}; by section: {}", by_section(&sections)),
-        left_out: allowed > 0,
+        left_out: false,
         failure: (!wrong.is_empty()).then_some(wrong),
     }
 }
@@ -231,7 +205,7 @@ fn outcome(verdicts: &[Verdict], allowance: &[u32]) -> Outcome {
 /// `1 16/16, 2 11/11, ...`: passed of all.
 fn by_section(sections: &BTreeMap<u32, Section>) -> String {
     let part = |(number, section): (&u32, &Section)| {
-        format!("{number} {}/{}", section.passed, section.passed + section.failed + section.allowed)
+        format!("{number} {}/{}", section.passed, section.passed + section.failed)
     };
     sections.iter().map(part).collect::<Vec<_>>().join(", ")
 }
@@ -259,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_report_without_a_fault_passes() {
-        let outcome = outcome(&report(&[("7.13.1", "INFORMATIONAL", "INFORMATIONAL")]), &[]);
+        let outcome = outcome(&report(&[("7.13.1", "INFORMATIONAL", "INFORMATIONAL")]));
         assert_eq!(outcome.failure, None);
         assert_eq!(outcome.counts, Counts { passed: CASES as u64, failed: 0 });
         assert!(!outcome.left_out);
@@ -276,7 +250,7 @@ mod tests {
             ("OK", "UNCLEAN"),
             ("OK", "FAILED BY CLIENT"),
         ] {
-            let outcome = outcome(&report(&[("6.4.1", behavior, close)]), &[]);
+            let outcome = outcome(&report(&[("6.4.1", behavior, close)]));
             let told = outcome.failure.expect("a fault");
             assert!(told.contains("case 6.4.1") && told.contains("because"), "{told}");
             assert_eq!(outcome.counts.failed, 1);
@@ -287,28 +261,8 @@ mod tests {
     fn a_case_that_was_not_judged_fails() {
         let mut verdicts = report(&[]);
         verdicts.pop();
-        assert!(outcome(&verdicts, &[]).failure.is_some_and(|told| told.contains("516 cases")));
-        assert!(outcome(&[], &[]).failure.is_some());
-    }
-
-    #[test]
-    fn the_allowance_is_for_unimplemented_cases_of_its_sections_alone() {
-        let allowed = ("12.1.1", "UNIMPLEMENTED", "OK");
-        let passed = outcome(&report(&[allowed]), &[12]);
-        assert_eq!(passed.failure, None);
-        assert!(passed.left_out && passed.note.contains("ALLOWED FOR NOW"), "{}", passed.note);
-        for other in [
-            ("12.1.2", "FAILED", "OK"),
-            ("12.1.2", "UNIMPLEMENTED", "WRONG CODE"),
-            ("9.1.1", "UNIMPLEMENTED", "OK"),
-        ] {
-            assert_eq!(outcome(&report(&[allowed, other]), &[12]).counts.failed, 1, "{other:?}");
-        }
-    }
-
-    #[test]
-    fn an_allowance_that_no_case_needs_is_a_failure() {
-        assert!(outcome(&report(&[]), &[12]).failure.is_some_and(|told| told.contains("section 12")));
+        assert!(outcome(&verdicts).failure.is_some_and(|told| told.contains("516 cases")));
+        assert!(outcome(&[]).failure.is_some());
     }
 
     #[test]
