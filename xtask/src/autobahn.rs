@@ -1,15 +1,18 @@
-//! The Autobahn cases: a foreign fuzzing client against the example `websocket_echo`, judged by its report. The
-//! client's own exit code hides failures, so it counts for nothing.
+//! The Autobahn cases: a foreign fuzzing client against the example `websocket_echo`, and in [`client`] a foreign
+//! fuzzing server against the example `websocket_client`; both judged by the report. The judge's own exit code hides
+//! failures, so it counts for nothing.
 //!
 //! ```text
 //! cargo xtask autobahn
 //! ```
 
+pub mod client;
+
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader, Read},
     path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -30,7 +33,7 @@ use crate::{
 /// How many cases there are. A run that judges fewer has failed, whatever it says of them.
 const CASES: usize = 517;
 
-/// How long the example may take to say where it listens.
+/// How long a program may take to say where it listens.
 const START: Duration = Duration::from_secs(10);
 
 /// `cargo xtask autobahn`.
@@ -38,6 +41,7 @@ pub fn run(root: &Path) -> Result<bool> {
     let reports = [
         Report::run(&stage::JUDGES, || judges::install_python(root, stage::JUDGES.deadline())),
         Report::run(&stage::AUTOBAHN, || judge(root, stage::AUTOBAHN.deadline())),
+        Report::run(&stage::AUTOBAHN_CLIENT, || client::judge(root, stage::AUTOBAHN_CLIENT.deadline())),
     ];
     Ok(reports.iter().all(|report| report.outcome.failure.is_none()))
 }
@@ -77,18 +81,9 @@ impl Echo {
         let name = program.get_program().to_string_lossy().into_owned();
         program.arg("127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = program.spawn().with_context(|| format!("cannot start {name}"))?;
-        let (told, first_line) = mpsc::sync_channel(1);
         let output = child.stdout.take();
-        thread::spawn(move || {
-            let mut line = String::new();
-            if let Some(output) = output {
-                // An output that cannot be read has no first line, which is told below.
-                let _ = BufReader::new(output).read_line(&mut line);
-            }
-            let _ = told.send(line);
-        });
         let mut echo = Self { child, address: String::new() };
-        let line = first_line.recv_timeout(START).unwrap_or_default();
+        let line = first_line(output);
         match line.trim_end().strip_prefix("listening on ") {
             Some(address) => echo.address = address.to_owned(),
             None => bail!("{name} did not say where it listens, but {line:?}"),
@@ -102,6 +97,23 @@ impl Drop for Echo {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The first line that a program writes within [`START`]; empty if it writes none. What follows is read and dropped,
+/// so that the program can go on writing.
+fn first_line(output: Option<impl Read + Send + 'static>) -> String {
+    let (told, first_line) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        let mut line = String::new();
+        if let Some(output) = output {
+            let mut output = BufReader::new(output);
+            // An output that cannot be read has no first line, which the caller tells.
+            let _ = output.read_line(&mut line);
+            let _ = told.send(line);
+            let _ = io::copy(&mut output, &mut io::sink());
+        }
+    });
+    first_line.recv_timeout(START).unwrap_or_default()
 }
 
 /// What the report says of one case.

@@ -4,7 +4,7 @@
 //! cargo xtask test                        install what the tests need, run everything, sum it up
 //! cargo xtask tidy                        what the architecture forbids and a compiler cannot see
 //! cargo xtask lint                        clippy, every set of features, the documentation
-//! cargo xtask autobahn                    the Autobahn cases against the example websocket_echo
+//! cargo xtask autobahn                    the Autobahn cases against the examples of both sides
 //! cargo xtask fuzz [TARGET] [SECONDS]     fuzz one target or all, long by default
 //! cargo xtask bench-codec [ROUNDS]        the WebSocket codec beside its peers; writes docs/codec.md
 //! cargo xtask dist                        a release build, and a check of its size

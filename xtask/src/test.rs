@@ -23,6 +23,8 @@ pub fn run(root: &Path) -> Result<bool> {
     });
     reports.push(Report::run(&stage::CLIENTS, || clients(root)));
     reports.push(Report::run(&stage::AUTOBAHN, || autobahn::judge(root, stage::AUTOBAHN.deadline())));
+    let deadline = || stage::AUTOBAHN_CLIENT.deadline();
+    reports.push(Report::run(&stage::AUTOBAHN_CLIENT, || autobahn::client::judge(root, deadline())));
     reports.push(Report::run(&stage::FUZZ, || fuzz::run_short(root, stage::FUZZ.deadline())));
     Ok(conclude(&reports, start.elapsed().as_secs_f64()))
 }
