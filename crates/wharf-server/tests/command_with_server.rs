@@ -26,6 +26,10 @@ impl Server {
     }
 
     fn start_with(listen: &str, configuration: &str) -> Self {
+        Self::launch(listen, configuration, &[])
+    }
+
+    fn launch(listen: &str, configuration: &str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let unix = format!("unix:{}", directory.path().join("wharf.sock").display());
         let mut command = wharf(&["--listen", listen, "--listen", &unix, "--log-format", "json"]);
@@ -34,6 +38,7 @@ impl Server {
         }
         let process = Running::start({
             command.current_dir(Path::new(directory.path())).stderr(Stdio::null());
+            command.envs(variables.iter().copied());
             command
         });
         let line = process.line();
@@ -153,6 +158,40 @@ fn connect_shows_every_frame_of_what_is_piped_into_it() {
         ] {
             assert!(shown.contains(words), "{url}: {words}\n{shown}");
         }
+    }
+}
+
+#[test]
+fn the_commands_compress_where_asked_and_the_server_agrees() {
+    let takeover = [
+        ("WHARF_COMPRESSION__ENABLED", "true"),
+        ("WHARF_COMPRESSION__SERVER_CONTEXT_TAKEOVER", "true"),
+        ("WHARF_COMPRESSION__CLIENT_CONTEXT_TAKEOVER", "true"),
+    ];
+    for (variables, agreed) in [(&takeover[..], "messages are compressed"), (&[], "the server declined")] {
+        let server = Server::launch("127.0.0.1:0", "", variables);
+        let mut command = wharf(&["connect", &server.url("ws"), "--compress"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("wharf runs");
+        let mut input = child.stdin.take().expect("a pipe");
+        let long = "ahoy ".repeat(100);
+        let rpc = |id: u32| format!(r#"{{"id":{id},"rpc":{{"method":"echo","data":"{long}"}}}}"#);
+        writeln!(input, "{{\"id\":1,\"connect\":{{}}}}\n{}\n{}", rpc(2), rpc(3)).expect("it reads");
+        drop(input);
+        let shown = text(&child.wait_with_output().expect("it ends").stdout);
+        assert!(shown.contains(&format!("<  open        {agreed}")), "{shown}");
+        // Each was compressed by what was said before it, on either side, and came back as it was.
+        assert_eq!(shown.matches(&long).count(), 4, "{shown}");
+
+        let url = server.url("http");
+        let mut subscriber =
+            Running::start(wharf(&["subscribe", "news", "--compress", "--server", &url, "-n", "2"]));
+        assert_eq!(subscriber.event_of("connected")["transport"], "websocket");
+        subscriber.event_of("subscribed");
+        for _ in 0..2 {
+            server.publish("news", &format!("\"{long}\""));
+            assert_eq!(subscriber.event_of("publication")["data"], *long);
+        }
+        assert_eq!(subscriber.exit_code(), Some(0));
     }
 }
 

@@ -12,7 +12,6 @@
 //! | the server breaks a rule: told which, then as above | the rule |
 
 use std::{
-    collections::VecDeque,
     io,
     time::{Duration, Instant},
 };
@@ -25,10 +24,13 @@ use wharf_proto::{
         deflate::{Agreement, Deflater, Parameters},
         write_close, write_frame,
     },
-    wire::{DeframeLimits, MessageKind},
+    wire::MessageKind,
 };
 
-use super::super::{Incoming, STEP_TIMEOUT};
+use super::{
+    super::{Incoming, STEP_TIMEOUT},
+    WebsocketOptions,
+};
 use crate::client::event::Ending;
 
 /// How long the server's answer to our close may take. See LIMITS.md, `close_timeout`.
@@ -37,20 +39,13 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server may take to end TCP after both closes; then we do. See LIMITS.md, `end_timeout`.
 pub const END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What may wait to be taken by whoever uses the connection before it is read no further. See LIMITS.md,
-/// `backlog_bytes`.
-pub const BACKLOG_BYTES: usize = 1024 * 1024;
+/// Bytes that may wait to be looked at, as they do while a message is sent; past it nothing more is read. See
+/// LIMITS.md, `backlog_bytes`.
+pub const BACKLOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// What pongs may take until everything is written; pings beyond it stay without one. See LIMITS.md,
 /// `pong_bytes`.
 pub const PONG_BYTES: usize = 16 * 1024;
-
-/// Bytes that are read in one go, so that what compressed messages unfold to is bounded between two looks at the
-/// backlog.
-const PIECE_BYTES: usize = 4 * 1024;
-
-/// What a message that waits counts beside its payload.
-const MESSAGE_OVERHEAD: usize = 64;
 
 /// A WebSocket, as one end of it sees it.
 pub struct Connection {
@@ -66,10 +61,11 @@ pub struct Connection {
     stuck_at: Option<Instant>,
     /// Why nothing can be written any more. What came before that is read on: it may hold the server's close.
     unwritable: Option<String>,
-    received: VecDeque<Incoming>,
-    received_bytes: usize,
-    /// Bytes that came and wait for room in `received`.
+    /// Bytes that came and were not looked at. One thing at a time is taken out of them, so that what is said in
+    /// answer to a message goes out before what comes of the bytes behind it.
     unread: BytesMut,
+    /// What ends the connection once these are taken.
+    end: Option<Input>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -100,13 +96,13 @@ enum Input {
 
 impl Connection {
     /// A connection whose handshake agreed on `deflate`. `masks` must be seeded by the system's entropy.
-    pub fn new(limits: DeframeLimits, deflate: Option<Parameters>, masks: StdRng) -> Self {
-        let mut deframer = WebsocketDeframer::new(Role::Client, limits);
+    pub fn new(options: &WebsocketOptions, deflate: Option<Parameters>, masks: StdRng) -> Self {
+        let mut deframer = WebsocketDeframer::new(Role::Client, options.limits);
         let mut deflater = None;
         if let Some(parameters) = deflate {
             let (reading, writing) = Agreement::new(parameters).into_halves(Role::Client);
             deframer = deframer.with_inflater(reading);
-            deflater = Some(writing);
+            deflater = Some(writing.with_min_bytes(options.min_deflated_bytes));
         }
         Self {
             deframer,
@@ -117,34 +113,35 @@ impl Connection {
             pong_bytes: 0,
             stuck_at: None,
             unwritable: None,
-            received: VecDeque::new(),
-            received_bytes: 0,
             unread: BytesMut::new(),
+            end: None,
         }
     }
 
-    /// Takes bytes from the server, changing them in place.
-    pub fn handle_bytes(&mut self, bytes: &mut [u8], now: Instant) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            if self.is_full() {
-                self.unread.extend_from_slice(rest);
-                return;
-            }
-            let piece;
-            (piece, rest) = rest.split_at_mut(rest.len().min(PIECE_BYTES));
-            self.read(piece, now);
-        }
+    /// Takes bytes from the server, for [`Self::poll_incoming`].
+    pub fn handle_bytes(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
     }
 
     /// The server ended its half: nothing more will come.
     pub fn handle_end(&mut self, now: Instant) {
-        self.change(Input::PeerEnd, now);
+        self.end = Some(Input::PeerEnd);
+        self.end_input(now);
     }
 
     /// The connection cannot be read any more.
     pub fn handle_read_error(&mut self, error: &io::Error, now: Instant) {
-        self.change(Input::Cut(error.to_string()), now);
+        self.end = Some(Input::Cut(error.to_string()));
+        self.end_input(now);
+    }
+
+    /// What came before the end is taken first.
+    fn end_input(&mut self, now: Instant) {
+        if self.unread.is_empty()
+            && let Some(end) = self.end.take()
+        {
+            self.change(end, now);
+        }
     }
 
     /// The connection cannot be written any more; it is read on for [`END_TIMEOUT`], or until it ends.
@@ -174,18 +171,19 @@ impl Connection {
     /// Whether more bytes of the server's are wanted now.
     pub fn wants_input(&self) -> bool {
         let ended = matches!(self.state, State::Over(_) | State::Finishing { ended_by_peer: true, .. });
-        !ended && !self.is_full()
+        !ended && self.end.is_none() && self.unread.len() < BACKLOG_BYTES
     }
 
     /// The next message, ping or pong. Pings are answered already.
     pub fn poll_incoming(&mut self, now: Instant) -> Option<Incoming> {
-        let incoming = self.received.pop_front()?;
-        self.received_bytes -= weight(&incoming);
-        if !self.is_full() && !self.unread.is_empty() {
-            let mut unread = self.unread.split();
-            self.handle_bytes(&mut unread, now);
+        while !self.unread.is_empty() {
+            let incoming = self.read_one(now);
+            if incoming.is_some() {
+                return incoming;
+            }
         }
-        Some(incoming)
+        self.end_input(now);
+        None
     }
 
     /// How it ended, once it has: the socket is of no use any more.
@@ -312,38 +310,39 @@ impl Connection {
         write_close(&mut self.output, code, reason, Some(mask));
     }
 
-    fn read(&mut self, piece: &mut [u8], now: Instant) {
-        let Self { deframer, masks, output, pong_bytes, received, received_bytes, .. } = self;
-        let mut close = None;
-        let result = deframer.feed(piece, &mut |event| {
-            let incoming = match event {
-                WebsocketEvent::Message { kind, payload, .. } => {
-                    Incoming::Message(kind, Bytes::copy_from_slice(payload))
-                }
-                WebsocketEvent::Ping(payload) => {
-                    // Section 5.5.2: answered unless a close frame came, which the deframer reads nothing after; also
-                    // when we have closed, since a pong is no data.
-                    write_pong(output, pong_bytes, payload, masks);
-                    Incoming::Ping(Bytes::copy_from_slice(payload))
-                }
-                WebsocketEvent::Pong(payload) => Incoming::Pong(Bytes::copy_from_slice(payload)),
-                WebsocketEvent::Close { code, reason } => {
-                    close = Some(Input::PeerClose { code, reason: reason.to_owned() });
-                    return;
-                }
-            };
-            *received_bytes += weight(&incoming);
-            received.push_back(incoming);
+    /// Takes one thing, or the beginning of one, out of what came.
+    fn read_one(&mut self, now: Instant) -> Option<Incoming> {
+        let Self { deframer, masks, output, pong_bytes, unread, .. } = self;
+        let (mut found, mut close) = (None, None);
+        let result = deframer.feed_one(unread, &mut |event| match event {
+            WebsocketEvent::Message { kind, payload, .. } => {
+                found = Some(Incoming::Message(kind, Bytes::copy_from_slice(payload)));
+            }
+            WebsocketEvent::Ping(payload) => {
+                // Section 5.5.2: answered unless a close frame came, which the deframer reads nothing after; also when
+                // we have closed, since a pong is no data.
+                write_pong(output, pong_bytes, payload, masks);
+                found = Some(Incoming::Ping(Bytes::copy_from_slice(payload)));
+            }
+            WebsocketEvent::Pong(payload) => found = Some(Incoming::Pong(Bytes::copy_from_slice(payload))),
+            WebsocketEvent::Close { code, reason } => {
+                close = Some(Input::PeerClose { code, reason: reason.to_owned() });
+            }
         });
         self.discard_unwritable();
-        if let Some(input) = result.err().map(Input::PeerFault).or(close) {
+        match result {
+            Ok(taken) => self.unread.advance(taken),
+            Err(error) => close = Some(Input::PeerFault(error)),
+        }
+        if let Some(input) = close {
             self.change(input, now);
         }
+        if self.deframer.has_ended() {
+            // Section 5.5.1: nothing that follows is looked at.
+            self.unread.clear();
+        }
         self.expect_progress(now);
-    }
-
-    fn is_full(&self) -> bool {
-        self.received_bytes >= BACKLOG_BYTES
+        found
     }
 
     /// Whatever is to be written must go on within [`STEP_TIMEOUT`].
@@ -360,11 +359,6 @@ fn write_pong(output: &mut BytesMut, pong_bytes: &mut usize, payload: &[u8], mas
         write_frame(output, Opcode::Pong, payload, Some(masks.random()));
         *pong_bytes += output.len() - before;
     }
-}
-
-fn weight(incoming: &Incoming) -> usize {
-    let (Incoming::Message(_, payload) | Incoming::Ping(payload) | Incoming::Pong(payload)) = incoming;
-    payload.len() + MESSAGE_OVERHEAD
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use wharf_proto::{
-    websocket::{CloseCode, deflate::DeflateOffer},
+    websocket::{
+        CloseCode,
+        deflate::{DeflateOffer, MIN_DEFLATED_BYTES},
+    },
     wire::{DeframeLimits, MessageKind},
 };
 
@@ -42,6 +45,8 @@ pub struct WebsocketOptions {
     pub headers: Vec<(String, String)>,
     /// Offers to compress messages (RFC 7692). A connection that remembers its messages takes up to 392 KiB for it.
     pub deflate: Option<DeflateOffer>,
+    /// Messages shorter than this are sent as they are.
+    pub min_deflated_bytes: usize,
     /// The bounds of a message; past them the client closes with 1009.
     pub limits: DeframeLimits,
 }
@@ -53,6 +58,7 @@ impl Default for WebsocketOptions {
             subprotocols: Vec::new(),
             headers: Vec::new(),
             deflate: None,
+            min_deflated_bytes: MIN_DEFLATED_BYTES,
             limits: DeframeLimits { message_bytes: CLIENT_MESSAGE_BYTES, fragments: CLIENT_FRAGMENTS },
         }
     }
@@ -85,9 +91,9 @@ impl WebsocketLink {
         target: &str,
         options: &WebsocketOptions,
     ) -> Result<Self, LinkError> {
-        let mut opened = handshake::shake_hands(&mut stream, host, target, options).await?;
-        let mut connection = Connection::new(options.limits, opened.deflate, rand::make_rng());
-        connection.handle_bytes(&mut opened.rest, Instant::now().into_std());
+        let opened = handshake::shake_hands(&mut stream, host, target, options).await?;
+        let mut connection = Connection::new(options, opened.deflate, rand::make_rng());
+        connection.handle_bytes(&opened.rest);
         Ok(Self {
             stream,
             connection,
@@ -211,7 +217,7 @@ fn poll_progress(
     let mut read = ReadBuf::new(buffer);
     match ready!(Pin::new(stream).poll_read(context, &mut read)) {
         Ok(()) if read.filled().is_empty() => connection.handle_end(now()),
-        Ok(()) => connection.handle_bytes(read.filled_mut(), now()),
+        Ok(()) => connection.handle_bytes(read.filled()),
         Err(error) => connection.handle_read_error(&error, now()),
     }
     Poll::Ready(())
