@@ -186,8 +186,8 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Moves bytes until both halves have ended, or the worker closed its end and what it wrote was handed on, within
-    /// `linger`. False: it was not, for the peer takes nothing; whoever owns the stream should reset it.
+    /// Moves bytes until both halves have ended; once the worker has closed its end, for no longer than `linger`. False:
+    /// the peer took nothing or did not end its half; whoever owns the stream should reset it.
     pub async fn run(mut self, stream: &mut (impl Read + Write + Unpin), linger: Duration) -> bool {
         let mut lingering: Option<Pin<Box<Sleep>>> = None;
         poll_fn(|context| {
@@ -246,16 +246,13 @@ impl Tunnel {
         Poll::Ready(written)
     }
 
-    /// Reads what the worker has room for, until the peer's half ends or the worker is not there to read it.
+    /// Reads what the worker has room for, until the peer's half ends. Once the worker has closed its end, the rest is
+    /// thrown away: a stream that is given up before it has ended is reset, and clients drop our last words for a reset.
     fn poll_incoming(&mut self, stream: &mut (impl Read + Unpin), context: &mut Context<'_>) {
         let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
         while self.reads {
             let room = {
                 let incoming = locked(&self.incoming);
-                if incoming.closed {
-                    self.reads = false;
-                    break;
-                }
                 TUNNEL_BYTES.saturating_sub(incoming.buffer.len())
             };
             if room == 0 {
@@ -268,9 +265,11 @@ impl Tunnel {
                 Poll::Ready(Ok(())) if into.filled().is_empty() => self.end(End::Finished),
                 Poll::Ready(Ok(())) => {
                     let mut incoming = locked(&self.incoming);
-                    // Whoever is told reads until nothing is left.
-                    incoming.untold |= incoming.buffer.is_empty();
-                    incoming.buffer.extend_from_slice(into.filled());
+                    if !incoming.closed {
+                        // Whoever is told reads until nothing is left.
+                        incoming.untold |= incoming.buffer.is_empty();
+                        incoming.buffer.extend_from_slice(into.filled());
+                    }
                 }
             }
         }

@@ -197,6 +197,13 @@ async fn a_closed_tunnel_hands_on_what_was_written_and_ends() {
     let mut held = Vec::new();
     peer.read_to_end(&mut held).await.unwrap();
     assert_eq!(held.len(), 1_000);
+    peer.write_all(&[1; 1_000]).await.unwrap();
+    assert_eq!(
+        read(&mut transport).unwrap_err().kind(),
+        io::ErrorKind::NotConnected,
+        "nobody reads it any more"
+    );
+    assert!(!task.is_finished(), "the stream is not reset before the peer has ended its half");
+    peer.shutdown().await.unwrap();
     assert!(task.await.unwrap());
-    assert!(peer.write_all(b"more").await.is_err(), "the stream is closed");
 }

@@ -1,5 +1,7 @@
 //! Which requests become WebSockets, and what the others are told.
 
+use wharf::settings::Compression;
+
 use super::*;
 
 #[tokio::test]
@@ -135,4 +137,21 @@ async fn several_websockets_share_a_connection_with_requests_and_a_stream() {
     }
     let presence = link.post("/api/presence_stats", r#"{"channel":"news"}"#.to_owned()).await;
     assert!(presence.contains("\"num_clients\":6"), "{presence}");
+}
+
+#[tokio::test]
+async fn compression_is_agreed_on_as_over_http_1() {
+    let compression = Compression { enabled: true, ..Compression::default() };
+    let rig = start_with(Settings { compression, ..settings() });
+    let mut link = Link::open(&rig).await;
+    let request = connect(PATH).header("sec-websocket-extensions", "permessage-deflate").body(()).unwrap();
+    let (stream, answer) = link.send(request, false).await;
+    let answer = within(answer).await.unwrap();
+    let agreed = answer.headers()["sec-websocket-extensions"].to_str().unwrap().to_owned();
+    assert!(agreed.starts_with("permessage-deflate"), "{agreed}");
+    let mut socket = Socket { stream, body: answer.into_body(), held: BytesMut::new() };
+    socket.connect().await;
+    socket.say(&format!(r#"{{"id":2,"rpc":{{"method":"echo","data":"{}"}}}}"#, "all the same ".repeat(100)));
+    let (_, payload) = socket.frame().await.unwrap();
+    assert!(payload.len() < 200, "{} bytes are not compressed", payload.len());
 }
