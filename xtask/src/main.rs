@@ -7,6 +7,7 @@
 //! cargo xtask autobahn                    the Autobahn cases against the examples of both sides
 //! cargo xtask fuzz [TARGET] [SECONDS]     fuzz one target or all, long by default
 //! cargo xtask bench-codec [ROUNDS]        the WebSocket codec beside its peers; writes docs/codec.md
+//! cargo xtask instructions                what the codec's operations take under callgrind, held to bounds
 //! cargo xtask dist                        a release build, and a check of its size
 //! cargo xtask lean                        how long a release build takes from nothing
 //! ```
@@ -17,6 +18,7 @@ mod bench_codec;
 mod count;
 mod dist;
 mod fuzz;
+mod instructions;
 mod judges;
 mod lint;
 mod packages;
@@ -32,7 +34,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask test | tidy | lint | autobahn | fuzz [TARGET] [SECONDS] | bench-codec [ROUNDS] | dist | lean";
+const USAGE: &str = "usage: cargo xtask test | tidy | lint | autobahn | fuzz [TARGET] [SECONDS] | bench-codec [ROUNDS] | instructions | dist | lean";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -57,6 +59,7 @@ fn run(words: &[&str]) -> Result<bool> {
         ["autobahn"] => autobahn::run(&root),
         ["fuzz", rest @ ..] => fuzz::run_long(&root, rest),
         ["bench-codec", rest @ ..] => bench_codec::run(&root, rest),
+        ["instructions"] => instructions::run(&root),
         ["dist"] => dist::run(&root),
         ["lean"] => dist::run_lean(&root),
         _ => bail!(USAGE),
