@@ -44,7 +44,7 @@ mod write;
 
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rand::rngs::StdRng;
 use wharf_core::{hub::LocalHub, session::Action, time::Millis};
 use wharf_proto::{
@@ -100,6 +100,10 @@ pub struct Worker {
     doomed: Vec<(u64, Disconnect)>,
     due: Vec<u64>,
     commands: Vec<Command>,
+    said: Vec<read::Said>,
+    /// A message that is being made, and its frame.
+    message: BytesMut,
+    framed: BytesMut,
     actions: Vec<Action>,
     queue: VecDeque<(u32, Action)>,
     performing: bool,
@@ -140,6 +144,9 @@ impl Worker {
             doomed: Vec::new(),
             due: Vec::new(),
             commands: Vec::new(),
+            said: Vec::new(),
+            message: BytesMut::new(),
+            framed: BytesMut::new(),
             actions: Vec::new(),
             queue: VecDeque::new(),
             performing: false,

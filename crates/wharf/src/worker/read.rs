@@ -21,8 +21,11 @@ pub const READS_A_TICK: usize = 4;
 /// only the latest). LIMITS.md, `PONG_BACKLOG_BYTES`.
 pub const PONG_BACKLOG_BYTES: usize = 16 * 1024;
 
+/// The list of what one read brought keeps room for so many; a flood's memory is given back.
+const SAID_KEPT: usize = 1_024;
+
 /// One thing that the peer said.
-enum Said {
+pub(super) enum Said {
     Command(Command),
     Ping(Box<[u8]>),
     PongFrame,
@@ -88,7 +91,7 @@ impl Worker {
     /// Takes bytes of the peer's.
     pub(super) fn receive(&mut self, index: u32, bytes: &mut [u8]) {
         let Some(connection) = self.connections.at(index) else { return };
-        let mut said = Vec::new();
+        let mut said = std::mem::take(&mut self.said);
         let mut messages = 0;
         let conversation = &mut connection.conversation;
         let commands = &mut self.commands;
@@ -112,8 +115,11 @@ impl Worker {
             said.push(Said::Broke(error));
         }
         self.metrics().messages_in.add(messages);
-        for said in said {
+        for said in said.drain(..) {
             self.handle_said(index, said);
+        }
+        if said.capacity() <= SAID_KEPT {
+            self.said = said;
         }
     }
 

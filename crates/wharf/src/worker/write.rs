@@ -9,6 +9,20 @@ use wharf_proto::{
 
 use super::{Worker, connection::Connection, outbox::Flushed, slab::index_of};
 
+/// What a message is made in keeps so many bytes of memory; the memory of a longer one is given back or away.
+const WORKED_BYTES: usize = 16 * 1024;
+
+/// What was written, and the buffer is empty again: a copy of what is short, in memory of its own size, and of what is
+/// long the memory itself.
+fn taken(buffer: &mut BytesMut) -> Bytes {
+    if buffer.capacity() > WORKED_BYTES {
+        return std::mem::take(buffer).freeze();
+    }
+    let bytes = Bytes::copy_from_slice(buffer);
+    buffer.clear();
+    bytes
+}
+
 impl Worker {
     /// Says something to one connection alone; compressed only if it may be.
     pub(super) fn say(&mut self, index: u32, event: Event<'_>, may_compress: bool) {
@@ -16,7 +30,7 @@ impl Worker {
         if !connection.is_open() {
             return;
         }
-        let mut message = BytesMut::new();
+        let mut message = std::mem::take(&mut self.message);
         match connection.conversation.encode(event, &mut message) {
             Ok(Encoded::Message(kind)) => {
                 let bytes = self.frame(index, kind, &message, may_compress);
@@ -30,6 +44,10 @@ impl Worker {
                 self.end_connection(index, &disconnect);
             }
             Err(Inexpressible) => self.end_connection(index, &Disconnect::INAPPROPRIATE_PROTOCOL),
+        }
+        message.clear();
+        if message.capacity() <= WORKED_BYTES {
+            self.message = message;
         }
     }
 
@@ -45,10 +63,9 @@ impl Worker {
         let metrics = self.node.metrics.worker(usize::from(self.index));
         let wire = connection.wire_for(may_compress);
         let own = connection.rare.as_mut().and_then(|rare| rare.deflater.as_mut());
-        let mut framed = BytesMut::with_capacity(message.len() + 16);
-        self.compressor.writer(wire, own, metrics).frame(kind, message, &mut framed);
+        self.compressor.writer(wire, own, metrics).frame(kind, message, &mut self.framed);
         metrics.messages_out.bump();
-        framed.freeze()
+        taken(&mut self.framed)
     }
 
     /// Whether what tells of this channel may be compressed; what tells of none may. Row 39.
