@@ -2,7 +2,7 @@
 //
 //   node browser_suite.mjs SERVER_URL ECHO_URL PAGE_URL STRANGE_URL
 //
-// SERVER_URL is of a server that takes pages of PAGE_URL's origin, and no others, such as those of STRANGE_URL; ECHO_URL
+// SERVER_URL is of a server, on whose port is TLS as well, that takes pages of PAGE_URL's origin, and no others, such as those of STRANGE_URL; ECHO_URL
 // is of the example `websocket_echo`, which takes all. All as http://, and both compress.
 //
 // Each check has a browser tab of its own, with a page of PAGE_URL. What stands in `page.evaluate` runs in the page.
@@ -21,6 +21,9 @@ if (!strange) {
 }
 const ECHO = echo.replace('http', 'ws');
 const SERVER = `${server.replace('http', 'ws')}/connection/websocket`;
+// The same port speaks TLS, and by it HTTP/2.
+const secure = server.replace('http:', 'https:');
+const SECURE = `${secure.replace('https', 'wss')}/connection/websocket`;
 
 /** What keeps the browser to the addresses of this suite, and off everything it would do beside them. */
 const FLAGS = [
@@ -276,6 +279,41 @@ const CHECKS = {
     }, server);
     const all = ['from websocket', 'from http_stream', 'from sse'];
     assert.deepEqual(heard, { websocket: all, http_stream: all, sse: all });
+  },
+
+  async 'WebSocket over HTTP/2 carries a session beside requests, on one connection'(page) {
+    const handshake = await watchHandshake(page);
+    const said = await page.evaluate(async ([url, base]) => {
+      // RFC 8441: a browser may ask for it where it has a connection whose server has said so.
+      // With credentials, as a WebSocket has them: the two kinds of request share no connection.
+      await fetch(`${base}/health`, { mode: 'no-cors', credentials: 'include' });
+      const socket = await Socket.session(url, 'shared');
+      const data = 'ships '.repeat(5_000);
+      const { rpc } = await socket.ask({ id: 3, rpc: { method: 'echo', data } });
+      const others = await Promise.all([1, 2, 3].map(async () => {
+        const other = await Socket.session(url);
+        return other.close(4000, 'bye');
+      }));
+      socket.ws.send('{"id":9,"connect":{}}');
+      return { same: rpc.data === data, protocol: socket.ws.protocol, others, end: await socket.end() };
+    }, [SECURE, secure]);
+    const { response } = await handshake();
+    assert.equal(response.status, 200, 'the handshake was not that of HTTP/2');
+    assert.equal(said.same, true);
+    assert.equal(said.protocol, 'centrifuge-json');
+    assert.deepEqual(said.others.map(({ code, wasClean }) => [code, wasClean]), Array(3).fill([4000, true]));
+    assert.deepEqual(said.end, { code: 3501, reason: 'connect was sent twice', wasClean: true });
+  },
+
+  async 'a page of another origin is refused over HTTP/2 too'(page) {
+    await page.goto(strange);
+    const handshake = await watchHandshake(page);
+    const close = await page.evaluate(async ([url, base]) => {
+      await fetch(`${base}/health`, { mode: 'no-cors', credentials: 'include' });
+      return new Socket(url).end();
+    }, [SECURE, secure]);
+    assert.equal(close.code, 1006);
+    assert.match((await handshake()).error, /403/);
   },
 
   async 'a page that is left is gone from the channel at once'(page) {

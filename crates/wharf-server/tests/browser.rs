@@ -8,10 +8,10 @@ use std::{
     thread,
 };
 
-use common::{example::Echo, server::Setup, suite};
+use common::{certificate::Certificate, example::Echo, server::Setup, suite};
 
 /// How many checks `judges/js/browser_suite.mjs` makes.
-const CHECKS: usize = 10;
+const CHECKS: usize = 12;
 
 /// Serves an empty page at every path of a port of its own, which it returns.
 fn serve_pages() -> u16 {
@@ -57,8 +57,13 @@ fn a_page_in_a_browser_connects_by_websocket_events_and_streams() {
          allow_subscribe_for_client = true
          allow_subscribe_for_anonymous = true
          allow_publish_for_client = true
-         allow_publish_for_anonymous = true\n"
+         allow_publish_for_anonymous = true
+         [rpc]
+         echo = true
+"
     );
-    let (server, echo) = (Setup::new().configuration(&configuration).start(), Echo::start());
+    let certificate = Certificate::new(1);
+    let server = Setup::new().configuration(&configuration).tls(&certificate).start();
+    let echo = Echo::start();
     suite::javascript("browser_suite", &[&server.url(), &echo.url(), &allowed, &strange], CHECKS);
 }
