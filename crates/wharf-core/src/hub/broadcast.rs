@@ -83,7 +83,11 @@ impl SharedBroadcast {
             Some((kind, message)) => {
                 let mut framed = BytesMut::with_capacity(message.len() + FRAME_BYTES);
                 frame(kind, &message, &mut framed);
-                framed.freeze()
+                // Who keeps them counts their length, not the room that compression has left.
+                match framed.len() > framed.capacity() / 2 {
+                    true => framed.freeze(),
+                    false => Bytes::copy_from_slice(&framed),
+                }
             }
         };
         encodings.framed.push((wire, bytes.clone()));
@@ -226,6 +230,21 @@ mod tests {
                 (answers[0][0].as_ptr(), answers[0][1].as_ptr())
             );
             assert_ne!(websocket.as_ptr(), lines.as_ptr());
+        }
+    }
+
+    #[test]
+    fn what_compressed_well_keeps_little_more_memory_than_its_own_length() {
+        for length in [40, 70_000] {
+            let broadcast = publication(Data::Json("1".into()), 0, None);
+            let framed = broadcast.encoded(wires()[0], |_, _, out| {
+                // Room for a message that does not compress, as deflating takes it.
+                out.resize(75_000, b'a');
+                out.truncate(length);
+            });
+            drop(broadcast);
+            let kept = framed.unwrap().try_into_mut().unwrap().capacity(); // Nobody else has them now.
+            assert!(kept <= 2 * length, "{length} bytes keep {kept}");
         }
     }
 

@@ -44,6 +44,7 @@ impl Worker {
             if let Ok(Encoded::Message(kind)) =
                 connection.conversation.encode(Event::Push(&push), &mut message)
             {
+                // Never compressed: with takeover it would refer to what was dropped above.
                 framing.frame(kind, &message, &mut farewell);
             }
         }

@@ -12,14 +12,18 @@ use super::{Worker, connection::Connection, outbox::Flushed, slab::index_of};
 /// What a message is made in keeps so many bytes of memory; the memory of a longer one is given back or away.
 const WORKED_BYTES: usize = 16 * 1024;
 
-/// What was written, and the buffer is empty again: a copy of what is short, in memory of its own size, and of what is
-/// long the memory itself.
+/// What was written, and the buffer is empty again: of what is long and fills its memory the memory itself, of all else
+/// a copy. What waits is counted by its length, and so must not keep the room that compression has left.
 fn taken(buffer: &mut BytesMut) -> Bytes {
-    if buffer.capacity() > WORKED_BYTES {
+    let is_long = buffer.capacity() > WORKED_BYTES;
+    if is_long && buffer.len() > buffer.capacity() / 2 {
         return std::mem::take(buffer).freeze();
     }
     let bytes = Bytes::copy_from_slice(buffer);
-    buffer.clear();
+    match is_long {
+        true => *buffer = BytesMut::new(),
+        false => buffer.clear(),
+    }
     bytes
 }
 
@@ -196,6 +200,25 @@ impl Worker {
             self.connections.at(index_of(key)).is_some_and(|connection| !connection.outbox.is_empty());
         if waits {
             self.flush(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_keeps_little_more_memory_than_its_own_length() {
+        // Compression needs room for a message that does not compress, and then leaves most of it.
+        for (room, length) in [(100_000, 300), (100_000, 90_000), (20_000, 1), (1_000, 100)] {
+            let mut buffer = BytesMut::zeroed(room);
+            buffer.truncate(length);
+            let bytes = taken(&mut buffer);
+            assert_eq!((bytes.len(), buffer.len()), (length, 0));
+            assert!(buffer.capacity() <= WORKED_BYTES, "the worker keeps {}", buffer.capacity());
+            let kept = bytes.try_into_mut().unwrap().capacity(); // Nobody else has them.
+            assert!(kept <= 2 * length, "{length} bytes keep {kept}");
         }
     }
 }
