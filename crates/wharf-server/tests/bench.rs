@@ -1,29 +1,24 @@
-//! `wharf bench` against a real server, small: that each load runs to its end and says what it measured. How fast
-//! anything is belongs to a benchmark run, and is not asserted here.
+//! `wharf bench` against a real server, small: that each load runs to its end and that what it says is true, where
+//! that can be known. How fast anything is belongs to a benchmark run, and is not asserted here.
+
+mod common;
 
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Output, Stdio},
 };
 
+use common::{
+    program::{text, wharf},
+    server::{Server, Setup},
+};
 use serde_json::Value;
 
-fn wharf() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("WHARF_") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
+/// The ways by which subscribers come.
+const TRANSPORTS: [&str; 4] = ["websocket", "tcp", "sse", "poll"];
 
 fn run(arguments: &[&str]) -> Output {
-    wharf().arg("bench").args(arguments).output().expect("wharf runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    wharf(&[&["bench"], arguments].concat()).output().expect("wharf runs")
 }
 
 /// Runs a load with 20 connections for 0.3 s; returns its table and its numbers.
@@ -76,7 +71,7 @@ fn saturated_fanout_spreads_over_channels() {
     let (table, numbers) =
         tiny(&["fanout", "--saturate", "--channels", "4", "--window", "8", "--rounds", "2"]);
     assert_compared(&table, &numbers, 2);
-    assert!(table.contains("channels: 4") && table.contains("8 in flight"), "{table}");
+    assert!(table.contains("channels: 4") && table.contains("window: 8"), "{table}");
     assert_eq!(number(&numbers, "/server/operations") % 5.0, 0.0, "each channel has 5 subscribers");
 }
 
@@ -104,6 +99,128 @@ fn idle_measures_memory_of_a_connection_and_processor_time() {
     assert_eq!(number(&numbers, "/server/operations"), 0.0);
 }
 
+/// Server alone, which is enough to see that each message is counted.
+fn alone(arguments: &[&str]) -> (String, Value) {
+    tiny(&[arguments, &["--rounds", "1", "--floor", "no"]].concat())
+}
+
+#[test]
+fn bursts_deliver_each_publication_by_every_transport() {
+    for transport in TRANSPORTS {
+        let (table, numbers) = alone(&["fanout", "--rate", "80", "--burst", "8", "--transport", transport]);
+        assert!(table.starts_with(&format!("fanout, in bursts: 20 connections by {transport}")), "{table}");
+        // 0.3 s are 3 bursts of 8, and 20 subscribers hear each.
+        assert_eq!(number(&numbers, "/server/operations"), 480.0, "{transport}");
+        assert_eq!(number(&numbers, "/server/left_out"), 0.0, "{transport}");
+        assert!(numbers["floor"].is_null() && numbers["ratio"].is_null());
+        assert!(!table.lines().any(|line| line.starts_with("floor")), "{table}");
+    }
+}
+
+#[test]
+fn connections_open_and_wait_by_every_transport() {
+    for transport in TRANSPORTS {
+        let (_, numbers) = alone(&["open", "--transport", transport]);
+        assert!(number(&numbers, "/server/operations") >= 20.0, "{transport}");
+        let (_, numbers) = alone(&["idle", "--transport", transport]);
+        assert!(number(&numbers, "/server/anonymous_kib/1") > 0.0, "{transport}");
+    }
+}
+
+#[test]
+fn an_echo_by_schedule_is_asked_as_often_as_it_is_due() {
+    for transport in ["websocket", "tcp"] {
+        let (table, numbers) = alone(&["echo", "--rate", "200", "--transport", transport]);
+        assert!(table.contains("rate: 200/s"), "{table}");
+        assert_eq!(number(&numbers, "/server/operations"), 60.0, "{transport}");
+    }
+}
+
+#[test]
+fn publish_asks_the_http_api_and_all_publications_are_in_the_history() {
+    let server = Server::start();
+    let (table, numbers) =
+        alone(&["publish", "--batch", "4", "--channels", "2", "--rate", "100", "--server", &server.url()]);
+    assert!(table.contains("us a publication") && table.contains("batch: 4"), "{table}");
+    // 0.3 s are 30 requests, and the warm-up before it 3.
+    assert_eq!(number(&numbers, "/server/operations"), 120.0);
+    let stored = |channel: &str| {
+        let history = server.api("history", &serde_json::json!({"channel": channel, "limit": 0}));
+        history["offset"].as_u64().expect("an offset")
+    };
+    assert_eq!([stored("bench-0"), stored("bench-1")], [68, 64], "every other of 33 requests, 4 each");
+}
+
+#[test]
+fn publish_is_compared_with_a_floor_of_its_own() {
+    let (table, numbers) = tiny(&["publish", "--rounds", "2"]);
+    assert_compared(&table, &numbers, 2);
+}
+
+#[test]
+fn after_a_storm_all_are_back_and_have_what_they_missed() {
+    for transport in TRANSPORTS {
+        // The run fails if a subscriber lacks one of the three publications.
+        let (table, numbers) =
+            alone(&["storm", "--missed", "3", "--channels", "2", "--transport", transport]);
+        assert!(table.contains("all were back within"), "{table}");
+        assert!(number(&numbers, "/server/operations") >= 20.0, "{transport}");
+        assert_eq!(number(&numbers, "/server/operations") % 20.0, 0.0, "{transport}");
+    }
+}
+
+#[test]
+fn a_storm_is_compared_with_the_floor_and_keeps_its_connections() {
+    let (table, numbers) = tiny(&["storm", "--rounds", "2"]);
+    assert_compared(&table, &numbers, 2);
+    assert!(number(&numbers, "/server/anonymous_kib_a_connection") >= 0.0);
+}
+
+/// A server as an operator sets it up, with a key and without history.
+fn configured() -> Server {
+    let toml = "[api]\nkeys = [\"a-key-of-sixteen\"]\n[client]\nanonymous = true\n\
+                [channel.without_namespace]\nallow_subscribe_for_client = true\nallow_subscribe_for_anonymous = true\n";
+    Setup::new().configuration(toml).start()
+}
+
+#[test]
+fn a_storm_without_history_to_recover_from_says_what_to_do() {
+    let server = configured();
+    let url = server.url();
+    let key = ["--server", &url, "--api-key", "a-key-of-sixteen"];
+    let output = run(&[&["storm", "-n", "5", "--floor", "no"], &key[..]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("keeps no history") && error.contains("--missed 0"), "{error}");
+    let (_, numbers) = alone(&[&["storm", "--missed", "0"], &key[..]].concat());
+    assert_eq!(number(&numbers, "/server/operations") % 20.0, 0.0);
+}
+
+#[test]
+fn publications_go_through_the_api_where_there_is_a_key_for_it() {
+    let server = configured();
+    let url = server.url();
+    let fanout = ["fanout", "--rate", "50", "--server", &url];
+    let (_, numbers) = alone(&[&fanout[..], &["--api-key", "a-key-of-sixteen"]].concat());
+    assert_eq!(number(&numbers, "/server/operations"), 300.0);
+    // Clients may not publish there.
+    let output = run(&[&fanout[..], &["-n", "5"]].concat());
+    assert!(text(&output.stderr).contains("permission denied"), "{}", text(&output.stderr));
+    let output = run(&["publish", "--server", &url]);
+    assert!(text(&output.stderr).contains("give --api-key"), "{}", text(&output.stderr));
+}
+
+/// The floor takes longer for its round than the server gives for a pong, and so does opening.
+#[test]
+fn pings_are_answered_while_the_other_side_is_measured() {
+    let server = Setup::new()
+        .variable("WHARF_TIMES__PING_INTERVAL", "1s")
+        .variable("WHARF_TIMES__PONG_TIMEOUT", "300ms")
+        .start();
+    let output = run(&["fanout", "-n", "10", "-d", "5s", "--rounds", "2", "--server", &server.url()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
 /// A floor as a server that runs already.
 struct Floor {
     child: Child,
@@ -112,8 +229,8 @@ struct Floor {
 
 impl Floor {
     fn start() -> Self {
-        let mut command = wharf();
-        command.args(["bench", "floor-server"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = wharf(&["bench", "floor-server"]);
+        command.stdin(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("wharf runs");
         let mut line = String::new();
         let output = child.stdout.as_mut().expect("it is piped");

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 
-use super::{flags::Plan, work::Work};
+use super::flags::Plan;
 
 /// Descriptors that a process has beside its connections, with room to spare.
 const OTHERS: usize = 64;
@@ -12,15 +12,8 @@ pub fn check(plan: &Plan) -> anyhow::Result<()> {
     let limits = std::fs::read_to_string("/proc/self/limits")
         .context("the bench measures through /proc, which only Linux has")?;
     let (soft, hard) = parse_limits(&limits).context("/proc/self/limits names no limit of open files")?;
-    judge(plan.connections, sides(plan.work), soft, hard)
-}
-
-/// How many sides have their connections open at the same time.
-fn sides(work: Work) -> usize {
-    match work {
-        Work::Sparse { .. } | Work::Saturated { .. } | Work::Echo => 2,
-        Work::Open { .. } | Work::Idle => 1,
-    }
+    let sides = if plan.floor && plan.scenario.takes_turns() { 2 } else { 1 };
+    judge(plan.connections, sides, soft, hard)
 }
 
 fn judge(connections: usize, sides: usize, soft: usize, hard: usize) -> anyhow::Result<()> {

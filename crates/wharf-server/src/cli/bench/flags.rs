@@ -1,21 +1,17 @@
-//! The flags of `wharf bench`, and the plan that they make.
+//! The flags that all loads of `wharf bench` share, and the plan that they make.
 
 use std::{net::ToSocketAddrs as _, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, builder::BoolishValueParser};
 use wharf::client::{Endpoint, ServerAddress};
 
 use super::{
-    PATH,
-    generator::Target,
+    dial::Target,
+    generator::Shape,
     message::{LEAST_PAYLOAD_BYTES, MOST_CHANNELS, MOST_PAYLOAD_BYTES},
-    side::Shape,
-    work::Work,
+    scenario::{Load, OPENING_SOURCE_ADDRESSES, Scenario},
 };
-
-/// Opening and closing leaves each port unusable for a minute, so openings are spread over more addresses.
-const OPEN_SOURCE_ADDRESSES: u8 = 16;
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -23,51 +19,31 @@ pub struct Flags {
     pub load: Load,
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Load {
-    /// One publication to many subscribers: the server's time for each delivery.
-    Fanout {
-        /// So many publications a second, so that each delivery is alone in its write.
-        #[arg(long, value_name = "N", default_value_t = 20.0, conflicts_with = "saturate", value_parser = parse_rate)]
-        rate: f64,
-        /// Publish as fast as deliveries come.
-        #[arg(long)]
-        saturate: bool,
-        /// With --saturate: so many publications are on the way at a time.
-        #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
-        window: u64,
-        #[command(flatten)]
-        options: Options,
-    },
-    /// An RPC that is answered with its own payload, one at a time on each connection: the server's time for each.
-    Echo(Options),
-    /// Connect and subscribe at full speed: the server's time for each (handshake, connect, subscribe).
-    Open {
-        /// So many are being opened at a time.
-        #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
-        window: u16,
-        #[command(flatten)]
-        options: Options,
-    },
-    /// Subscribed connections that do nothing: memory of each, and the server's share of a processor.
-    Idle(Options),
-    /// The floor itself, which the others start.
-    #[command(hide = true)]
-    FloorServer,
+/// The flags of a scenario and those that all share.
+#[derive(Debug, Args)]
+pub struct With<S: Args> {
+    #[command(flatten)]
+    scenario: S,
+    #[command(flatten)]
+    options: Options,
 }
 
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Measure a server that runs already: http://HOST:PORT. Without it, this program starts one with one worker.
+    /// Measure a server that runs already: http://HOST:PORT, of Wharf, Centrifugo or whatever speaks the protocol.
+    /// Without it, this program starts one with one worker.
     #[arg(long, short, value_name = "URL")]
     server: Option<ServerAddress>,
     /// The process of that server, if it runs on this machine: for its time and memory.
     #[arg(long, requires = "server", value_name = "PID")]
     pid: Option<u32>,
-    /// By default 1,000; for `idle` 10,000.
+    /// A key of that server's API. With it, publications go through the API instead of by a client.
+    #[arg(long, requires = "server", value_name = "KEY", env = "WHARF_API_KEY", hide_env_values = true)]
+    api_key: Option<String>,
+    /// By default 1,000; for `idle` 10,000, for `publish` 16.
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     connections: Option<u32>,
-    /// Subscribers are spread over so many channels.
+    /// Subscribers, or publications by HTTP, are spread over so many channels.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_CHANNELS as i64))]
     channels: u32,
     /// Size of what is published or echoed: a JSON string, its quotes counted.
@@ -82,60 +58,94 @@ pub struct Options {
     /// Connect from so many addresses (127.0.0.1 and up), each with ports of its own.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=250))]
     source_addresses: Option<u8>,
+    /// Whether the floor is measured beside the server.
+    ///
+    /// The floor is what any server must do at least: a bare epoll program in one thread, which writes one ready-made
+    /// WebSocket frame to each socket by write(2) and knows no session, history or timer. It runs on this machine, in
+    /// turns with the server, so that `x`, the server's time in times of the floor's, holds where times drift. Its
+    /// connections are WebSockets also where the server's are not, and plain HTTP for `publish`.
+    #[arg(
+        long, value_name = "yes|no", default_value = "yes", num_args = 0..=1, default_missing_value = "yes",
+        action = ArgAction::Set, value_parser = BoolishValueParser::new()
+    )]
+    floor: bool,
     /// Save all numbers to this file.
     #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
+    json: Option<PathBuf>,
+    /// Show the change to a run that was saved by --json.
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
 }
 
 /// A run, fully decided.
 #[derive(Debug)]
 pub struct Plan {
-    pub work: Work,
+    pub scenario: Box<dyn Scenario>,
     pub server: Option<Target>,
     pub pid: Option<u32>,
+    pub floor: bool,
     pub connections: usize,
     pub shape: Shape,
+    pub source_addresses: u8,
     pub duration: Duration,
     pub rounds: u32,
     pub json: Option<PathBuf>,
+    pub compare: Option<PathBuf>,
 }
 
 impl Plan {
     /// Decides what the flags leave open. `None`: this process is to be the floor.
     pub fn new(load: Load) -> anyhow::Result<Option<Self>> {
-        let (kind, options) = match load {
-            Load::Fanout { saturate: true, window, options, .. } => (Work::Saturated { window }, options),
-            Load::Fanout { rate, options, .. } => (Work::Sparse { rate }, options),
-            Load::Echo(options) => (Work::Echo, options),
-            Load::Open { window, options } => {
-                (Work::Open { connections: 0, window: usize::from(window) }, options)
-            }
-            Load::Idle(options) => (Work::Idle, options),
+        match load {
+            Load::Fanout(With { scenario, options }) => Self::of(Box::new(scenario), options),
+            Load::Echo(With { scenario, options }) => Self::of(Box::new(scenario), options),
+            Load::Open(With { scenario, options }) => Self::of(Box::new(scenario), options),
+            Load::Idle(With { scenario, options }) => Self::of(Box::new(scenario), options),
+            Load::Publish(With { scenario, options }) => Self::of(Box::new(scenario), options),
+            Load::Storm(With { scenario, options }) => Self::of(Box::new(scenario), options),
             Load::FloorServer => return Ok(None),
-        };
-        let (default_connections, default_duration) = match kind {
-            Work::Idle => (10_000, Duration::from_secs(60)),
-            _ => (1_000, Duration::from_secs(5)),
-        };
-        let connections = options.connections.unwrap_or(default_connections) as usize;
-        let work = match kind {
-            Work::Open { window, .. } => Work::Open { connections, window },
-            other => other,
-        };
-        if options.channels as usize > connections {
+        }
+        .map(Some)
+    }
+
+    fn of(scenario: Box<dyn Scenario>, options: Options) -> anyhow::Result<Self> {
+        let connections = options.connections.map_or(scenario.connections(), |count| count as usize);
+        let subscribes = scenario.operation() != Some("publication");
+        if subscribes && options.channels as usize > connections {
             bail!(
                 "{} channels need as many --connections at least; there are {connections}",
                 options.channels
             );
         }
-        let server = options.server.map(|server| target(server, options.source_addresses)).transpose()?;
-        let default_sources = if matches!(work, Work::Open { .. }) { OPEN_SOURCE_ADDRESSES } else { 0 };
-        let source_addresses = options.source_addresses.unwrap_or(default_sources);
-        let shape = Shape { channels: options.channels, payload_bytes: options.payload, source_addresses };
-        let duration = options.duration.unwrap_or(default_duration);
-        let rounds = if matches!(work, Work::Idle) { 1 } else { options.rounds };
-        let Options { pid, json, .. } = options;
-        Ok(Some(Self { work, server, pid, connections, shape, duration, rounds, json }))
+        let wanted = options.source_addresses;
+        let by_default = if scenario.opens_many() { OPENING_SOURCE_ADDRESSES } else { 0 };
+        let shape = Shape {
+            channels: options.channels,
+            payload_bytes: options.payload,
+            transport: scenario.transport(),
+            plain: scenario.is_plain(),
+        };
+        let mut server = options.server.map(|server| target(server, wanted)).transpose()?;
+        if let Some(server) = &mut server {
+            server.api_key = options.api_key;
+            if scenario.is_plain() && server.path.is_none() {
+                server.path = Some("/".to_owned());
+            }
+        }
+        let Options { pid, floor, json, compare, .. } = options;
+        Ok(Self {
+            server,
+            pid,
+            floor,
+            connections,
+            shape,
+            source_addresses: wanted.unwrap_or(by_default),
+            duration: options.duration.unwrap_or(scenario.duration()),
+            rounds: if scenario.takes_turns() { options.rounds } else { 1 },
+            json,
+            compare,
+            scenario,
+        })
     }
 }
 
@@ -154,8 +164,7 @@ fn target(server: ServerAddress, source_addresses: Option<u8>) -> anyhow::Result
         bail!("--source-addresses are those of the loopback net, and {address} cannot be reached from there");
     }
     let source_addresses = source_addresses.unwrap_or(0);
-    let path = server.target.unwrap_or_else(|| PATH.to_owned());
-    Ok(Target { address, host, path, source_addresses })
+    Ok(Target { address, host, path: server.target, api_key: None, source_addresses })
 }
 
 fn parse_payload(text: &str) -> Result<usize, String> {
@@ -169,10 +178,11 @@ fn parse_payload(text: &str) -> Result<usize, String> {
     }
 }
 
-fn parse_rate(text: &str) -> Result<f64, String> {
+/// Reads a number of operations a second.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.01..=100_000.0).contains(&rate) => Ok(rate),
-        _ => Err("write a number of publications a second, from 0.01 to 100000".to_owned()),
+        _ => Err("write a number a second, from 0.01 to 100000".to_owned()),
     }
 }
 
@@ -204,29 +214,37 @@ mod tests {
 
     #[test]
     fn each_load_has_its_defaults() {
-        let sparse = plan(&["fanout"]).expect("a plan");
-        assert!(matches!(sparse.work, Work::Sparse { rate: 20.0 }));
-        assert_eq!(
-            (sparse.connections, sparse.duration.as_secs(), sparse.shape.payload_bytes),
-            (1_000, 5, 128)
-        );
-        assert!(matches!(
-            plan(&["fanout", "--saturate"]).expect("a plan").work,
-            Work::Saturated { window: 64 }
-        ));
-        let idle = plan(&["idle"]).expect("a plan");
-        assert_eq!((idle.connections, idle.duration.as_secs(), idle.rounds), (10_000, 60, 1));
-        let open = plan(&["open", "-n", "50"]).expect("a plan");
-        assert!(matches!(open.work, Work::Open { connections: 50, window: 64 }));
-        assert_eq!(open.shape.source_addresses, OPEN_SOURCE_ADDRESSES);
+        for (line, name, connections, seconds, rounds) in [
+            (&["fanout"][..], "fanout, sparse", 1_000, 5, 5),
+            (&["fanout", "--saturate"], "fanout, saturated", 1_000, 5, 5),
+            (&["fanout", "--burst", "4"], "fanout, in bursts", 1_000, 5, 5),
+            (&["idle"], "idle", 10_000, 60, 1),
+            (&["publish", "--channels", "64"], "publish by HTTP", 16, 5, 5),
+            (&["storm"], "reconnect storm", 1_000, 5, 5),
+            (&["open", "-n", "50"], "open and subscribe", 50, 5, 5),
+        ] {
+            let plan = plan(line).expect("a plan");
+            let found = (plan.scenario.name(), plan.connections, plan.duration.as_secs(), plan.rounds);
+            assert_eq!(found, (name, connections, seconds, rounds));
+            assert!(plan.floor && plan.shape.payload_bytes == 128);
+        }
+        assert_eq!(plan(&["fanout"]).expect("a plan").scenario.facts(), [("rate", 20.0)]);
+        assert_eq!(plan(&["open"]).expect("a plan").source_addresses, OPENING_SOURCE_ADDRESSES);
+        assert!(!plan(&["echo", "--floor", "no"]).expect("a plan").floor);
+        assert!(plan(&["echo", "--floor"]).expect("a plan").floor);
     }
 
     #[test]
     fn a_running_server_is_measured_where_it_is_named() {
-        let plan = plan(&["echo", "--server", "http://127.0.0.1:9", "--pid", "7"]).expect("a plan");
-        let target = plan.server.expect("a target");
-        assert_eq!((target.address.to_string(), target.path.as_str()), ("127.0.0.1:9".to_owned(), PATH));
-        assert_eq!(plan.pid, Some(7));
+        let named = ["--server", "http://127.0.0.1:9", "--pid", "7", "--api-key", "k"];
+        let wharf = plan(&[&["echo"], &named[..]].concat()).expect("a plan");
+        assert_eq!(wharf.pid, Some(7));
+        let target = wharf.server.expect("a target");
+        assert_eq!((target.address.to_string(), target.path), ("127.0.0.1:9".to_owned(), None));
+        assert_eq!(target.api_key.as_deref(), Some("k"));
+        let plain = plan(&[&["echo", "--plain"], &named[..]].concat()).expect("a plan");
+        assert_eq!(plain.server.expect("a target").path.as_deref(), Some("/"));
+        assert!(plain.shape.plain);
     }
 
     #[test]
@@ -234,9 +252,11 @@ mod tests {
         for (arguments, words) in [
             (&["fanout", "--saturate", "--rate", "3"][..], "cannot be used with"),
             (&["fanout", "--payload", "3"], "19 to 60000 bytes"),
-            (&["fanout", "--rate", "0"], "publications a second"),
+            (&["fanout", "--rate", "0"], "a number a second"),
             (&["echo", "--duration", "5"], "500ms, 5s or 1m"),
             (&["echo", "--pid", "5"], "--server"),
+            (&["idle", "--plain"], "--server"),
+            (&["echo", "--transport", "sse"], "websocket or tcp"),
             (&["echo", "--server", "unix:/a"], "http://HOST:PORT"),
             (&["echo", "-n", "2", "--channels", "3"], "3 channels need as many --connections"),
             (&["open", "--server", "http://192.0.2.1:80", "--source-addresses", "2"], "loopback"),

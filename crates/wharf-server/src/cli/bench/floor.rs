@@ -1,5 +1,5 @@
-//! The floor: the least that any server must do. One thread, one epoll set; a handshake, canned answers, and one
-//! ready-made frame written to each socket. No session, history, presence, outbox or timer, and a socket that cannot
+//! The floor: the least that any server must do. One thread, one epoll set; a handshake, canned answers (to a request
+//! of the HTTP API as well), and one ready-made frame written to each socket. No session, history, presence, outbox or timer, and a socket that cannot
 //! take a frame at once is an error.
 //!
 //! It runs as a child process (`wharf bench floor-server`), so that it is measured as the server is.
@@ -37,7 +37,13 @@ const READ_BYTES: usize = 256 * 1024;
 
 const CONNECTED: &[u8] =
     br#"{"id":1,"connect":{"client":"00000000-0000-0000-0000-000000000000","version":"floor","ping":25,"pong":true}}"#;
-const SUBSCRIBED: &[u8] = br#"{"id":2,"subscribe":{"recoverable":true,"epoch":"floor","positioned":true}}"#;
+const SUBSCRIBED: &[u8] =
+    br#"{"id":2,"subscribe":{"recoverable":true,"epoch":"floor","positioned":true,"recovered":true}}"#;
+const PUBLISHED: &[u8] = br#"{"id":4,"publish":{}}"#;
+/// The answer of an HTTP API, of the length that Wharf's has.
+const HTTP_PUBLISHED: &[u8] =
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 42\r\n\r\n\
+    {\"result\":{\"offset\":1,\"epoch\":\"floorish\"}}";
 
 /// Serves until standard input ends.
 pub fn serve() -> anyhow::Result<()> {
@@ -74,12 +80,14 @@ struct Client {
     stream: TcpStream,
     /// Before the handshake, bytes are HTTP.
     open: bool,
+    /// The channel of which it is a member, and its place there.
+    member: Option<(usize, usize)>,
 }
 
 struct Floor {
     clients: Vec<Option<Client>>,
     free: Vec<usize>,
-    /// The sockets of each channel. Those that closed are forgotten when the last client leaves.
+    /// The sockets of each channel.
     members: Vec<Vec<usize>>,
     /// What came of a message that is not whole.
     partial: HashMap<usize, Vec<u8>>,
@@ -113,7 +121,7 @@ impl Floor {
             if index == self.clients.len() {
                 self.clients.push(None);
             }
-            self.clients[index] = Some(Client { stream, open: false });
+            self.clients[index] = Some(Client { stream, open: false, member: None });
         }
     }
 
@@ -160,11 +168,16 @@ impl Floor {
     }
 
     fn close(&mut self, index: usize) -> anyhow::Result<()> {
-        self.clients[index] = None;
+        let client = self.clients[index].take();
         self.partial.remove(&index);
         self.free.push(index);
-        if self.free.len() == self.clients.len() {
-            self.members.clear();
+        if let Some((channel, place)) = client.and_then(|client| client.member) {
+            self.members[channel].swap_remove(place);
+            if let Some(moved) = self.members[channel].get(place)
+                && let Some(moved) = &mut self.clients[*moved]
+            {
+                moved.member = Some((channel, place));
+            }
         }
         Ok(())
     }
@@ -175,6 +188,15 @@ impl Floor {
         if !self.clients[index].as_ref().is_some_and(|client| client.open) {
             let Some(end) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(0) };
             self.frame.clear();
+            if bytes.starts_with(b"POST ") {
+                let length = end + 4 + body_length(&bytes[..end])?;
+                if bytes.len() < length {
+                    return Ok(0);
+                }
+                self.frame.extend_from_slice(HTTP_PUBLISHED);
+                self.write(index)?;
+                return Ok(length);
+            }
             upgrade(&bytes[..end], &mut self.frame)?;
             self.write(index)?;
             if let Some(client) = &mut self.clients[index] {
@@ -208,6 +230,9 @@ impl Floor {
                 if self.members.len() <= channel {
                     self.members.resize(channel + 1, Vec::new());
                 }
+                if let Some(client) = &mut self.clients[index] {
+                    client.member = Some((channel, self.members[channel].len()));
+                }
                 self.members[channel].push(index);
                 SUBSCRIBED
             }
@@ -226,7 +251,10 @@ impl Floor {
             .flatten()
             .try_for_each(|member| self.write(*member));
         self.members = members;
-        outcome
+        outcome?;
+        self.frame.clear();
+        write_frame(&mut self.frame, Opcode::Text, PUBLISHED, None);
+        self.write(index)
     }
 
     /// Writes the ready-made frame to one socket.
@@ -257,6 +285,14 @@ fn upgrade(head: &[u8], out: &mut BytesMut) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The length of the body behind the head of a request.
+fn body_length(head: &[u8]) -> anyhow::Result<usize> {
+    const NAME: &[u8] = b"Content-Length: ";
+    let at = memmem::find(head, NAME).context("a request does not say how long it is")?;
+    let digits = head[at + NAME.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+    Ok(digits.fold(0, |number: usize, digit| number.saturating_mul(10) + usize::from(digit - b'0')))
+}
+
 fn channel_number(message: &[u8]) -> anyhow::Result<usize> {
     let at = memmem::find(message, CHANNEL_PREFIX.as_bytes()).context("a command names no channel")?;
     let digits = message[at + CHANNEL_PREFIX.len()..].iter().take_while(|byte| byte.is_ascii_digit());
@@ -268,19 +304,27 @@ fn channel_number(message: &[u8]) -> anyhow::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::bench::message::{Heard, hear, subscribe};
+    use crate::cli::bench::{
+        http::Answer,
+        message::{Heard, Subscribed, hear, subscribe},
+    };
 
     #[test]
     fn the_canned_answers_are_what_the_generator_waits_for() {
         assert_eq!(hear(CONNECTED), Heard::Reply(CONNECT_ID));
         assert_eq!(hear(SUBSCRIBED), Heard::Reply(SUBSCRIBE_ID));
+        assert_eq!(hear(PUBLISHED), Heard::Reply(PUBLISH_ID));
+        assert!(Subscribed::parse(SUBSCRIBED).expect("a reply").recovered);
+        let answer = Answer::parse(HTTP_PUBLISHED).expect("an answer").expect("a whole one");
+        assert_eq!(answer.bytes, HTTP_PUBLISHED.len());
+        assert!(answer.accepted().is_ok());
     }
 
     #[test]
     fn a_channel_is_known_by_its_number() {
-        assert_eq!(channel_number(subscribe(207).as_bytes()).expect("a number"), 207);
+        assert_eq!(channel_number(subscribe(207, None).as_bytes()).expect("a number"), 207);
         assert!(channel_number(b"{\"id\":2,\"subscribe\":{}}").is_err());
-        assert!(channel_number(subscribe(MOST_CHANNELS as u32).as_bytes()).is_err());
+        assert!(channel_number(subscribe(MOST_CHANNELS as u32, None).as_bytes()).is_err());
     }
 
     #[test]

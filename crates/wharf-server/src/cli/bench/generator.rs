@@ -1,45 +1,57 @@
-//! The load: many raw non-blocking sockets on one epoll set in one thread. Nothing is allocated for a message.
+//! The load: many raw non-blocking sockets on one epoll set in one thread. Nothing is allocated for a delivery.
 
 use std::{
-    io::{self, ErrorKind},
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    io::ErrorKind,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::bail;
-use mio::{Events, Interest, Poll, Token, net::TcpStream};
-use socket2::{Domain, Protocol, Socket, Type};
+use mio::{Events, Interest, Poll, Token};
 
 use super::{
-    connection::{Connection, Shared, Tally},
+    callers::Callers,
+    connection::{Connection, Shared},
+    dial::Target,
     message::Template,
+    patience::{PATIENCE, Patience},
+    schedule::Schedule,
+    tally::Tally,
+    wire::Transport,
 };
 
-/// Read at once, for all connections; also the longest frame.
+/// Read at once, for all connections; also the longest message. LIMITS.md: `READ_BYTES`.
 const READ_BYTES: usize = 256 * 1024;
 const EVENTS_A_TURN: usize = 1024;
+/// Who attends to a generator looks so often whether it is still to do so.
+const ATTEND_STEP: Duration = Duration::from_millis(20);
 
-/// How long nothing may come while something is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Connections by which commands go beside event streams, and publications to the server API.
+const CALLERS: usize = 8;
 
-/// What a generator connects to.
-#[derive(Debug, Clone)]
-pub struct Target {
-    pub address: SocketAddr,
-    pub host: String,
-    pub path: String,
-    /// Connections come from so many addresses of the loopback net, each with ports of its own. 0: from what the
-    /// kernel chooses.
-    pub source_addresses: u8,
+/// Tokens below are those of connections.
+const FIRST_CALLER: usize = 1 << 30;
+const PUBLISHER: usize = FIRST_CALLER - 1;
+
+/// What the messages and connections of a run are like.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub channels: u32,
+    pub payload_bytes: usize,
+    pub transport: Transport,
+    /// The server speaks WebSocket and nothing above it.
+    pub plain: bool,
 }
 
 pub struct Generator {
-    target: Target,
+    shape: Shape,
     poll: Poll,
     events: Events,
     connections: Vec<Connection>,
+    publisher: Option<Connection>,
+    pub callers: Callers,
     buffer: Vec<u8>,
-    shared: Shared,
+    pub shared: Shared,
     /// One for each channel that is published to.
     publications: Vec<Template>,
     /// Subscribers of each channel.
@@ -47,48 +59,75 @@ pub struct Generator {
 }
 
 impl Generator {
-    pub fn new(target: Target, channels: u32, payload_bytes: usize) -> anyhow::Result<Self> {
-        let shared = Shared::new(target.host.clone(), target.path.clone(), payload_bytes)?;
+    pub fn new(target: Target, shape: Shape) -> anyhow::Result<Self> {
+        let Shape { channels, payload_bytes, plain, .. } = shape;
+        let poll = Poll::new()?;
+        let callers = Callers::new(poll.registry().try_clone()?, FIRST_CALLER);
+        let publication = |channel| match target.api_key {
+            Some(_) => Template::api(&target, channel, payload_bytes, 1),
+            None => Template::publish(channel, payload_bytes),
+        };
         Ok(Self {
-            target,
-            poll: Poll::new()?,
+            shape,
+            poll,
             events: Events::with_capacity(EVENTS_A_TURN),
             connections: Vec::new(),
+            publisher: None,
+            callers,
             buffer: vec![0; READ_BYTES],
-            shared,
-            publications: (0..channels).map(|channel| Template::publish(channel, payload_bytes)).collect(),
+            publications: (0..channels).map(publication).collect(),
+            shared: Shared::new(target, plain, payload_bytes),
             members: vec![0; channels as usize],
         })
     }
 
     /// Opens so many connections, at most `window` of them at a time, each subscribed to the next channel.
-    pub fn open_subscribers(&mut self, count: usize, window: usize) -> anyhow::Result<()> {
+    pub fn open_subscribers(
+        &mut self,
+        count: usize,
+        window: usize,
+        schedule: &mut Schedule,
+    ) -> anyhow::Result<()> {
         let channels = self.members.len();
-        self.open(count, window, |at| Some((at % channels) as u32))
+        self.open(count, window, schedule, |at| Some((at % channels) as u32))
     }
 
     /// Opens so many connections without a subscription.
-    pub fn open_callers(&mut self, count: usize, window: usize) -> anyhow::Result<()> {
-        self.open(count, window, |_| None)
+    pub fn open_askers(&mut self, count: usize, window: usize) -> anyhow::Result<()> {
+        let mut schedule = self.at_once();
+        self.open(count, window, &mut schedule, |_| None)?;
+        self.shared.idle = (0..count).collect();
+        Ok(())
+    }
+
+    /// A schedule of what is done as soon as there is room for it, however long it takes.
+    pub fn at_once(&self) -> Schedule {
+        Schedule::endless(self.shared.now_ns(), None)
     }
 
     fn open(
         &mut self,
         count: usize,
         window: usize,
+        schedule: &mut Schedule,
         channel: impl Fn(usize) -> Option<u32>,
     ) -> anyhow::Result<()> {
+        if self.shape.transport == Transport::Sse {
+            self.open_callers(CALLERS)?;
+        }
         self.shared.tally.opened = 0;
         let mut dialed = 0;
         let mut patience = Patience::new();
         while (self.shared.tally.opened as usize) < count {
-            let in_flight = dialed - self.shared.tally.opened as usize;
-            let next = count.min(dialed + window - in_flight);
-            for at in dialed..next {
-                self.dial(channel(at))?;
+            while dialed < count
+                && dialed - (self.shared.tally.opened as usize) < window
+                && let Some(due_ns) = schedule.take(self.shared.now_ns())
+            {
+                self.dial(channel(dialed), due_ns)?;
+                dialed += 1;
             }
-            dialed = next;
-            self.turn(PATIENCE)?;
+            let wait = if dialed < count { schedule.wait(self.shared.now_ns()) } else { PATIENCE };
+            self.turn(wait)?;
             patience.watch(self.shared.tally.opened, || {
                 format!("of {count} connections {} opened, and then no more", self.shared.tally.opened)
             })?;
@@ -96,22 +135,66 @@ impl Generator {
         Ok(())
     }
 
-    fn dial(&mut self, channel: Option<u32>) -> anyhow::Result<()> {
+    fn dial(&mut self, channel: Option<u32>, due_ns: u64) -> anyhow::Result<()> {
         let index = self.connections.len();
-        let mut stream = dial(&self.target, index).map_err(|error| explain(error, index, &self.target))?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Token(index), interest)?;
+        let connection = self.connect(index, self.shape.transport, channel, due_ns)?;
+        self.connections.push(connection);
         if let Some(channel) = channel {
             self.members[channel as usize] += 1;
         }
-        self.connections.push(Connection::new(stream, channel, &self.shared));
         Ok(())
     }
 
-    /// Closes all connections.
+    fn connect(
+        &self,
+        index: usize,
+        transport: Transport,
+        channel: Option<u32>,
+        due_ns: u64,
+    ) -> anyhow::Result<Connection> {
+        let mut stream = self.shared.target.dial(index)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(index), interest)?;
+        Ok(Connection::new(index, stream, transport, channel, due_ns))
+    }
+
+    /// Opens what publishes: connections to the server API where there is a key for it, a WebSocket otherwise.
+    pub fn open_publisher(&mut self) -> anyhow::Result<()> {
+        if self.shared.target.api_key.is_some() {
+            return self.open_callers(CALLERS);
+        }
+        self.shared.tally.opened = 0;
+        let publisher = self.connect(PUBLISHER, Transport::Websocket, None, self.shared.now_ns())?;
+        self.publisher = Some(publisher);
+        self.wait_for(1, "the connection that publishes does not open", |generator| {
+            generator.shared.tally.opened
+        })
+    }
+
+    /// Opens so many kept-alive HTTP connections, if they are not there yet.
+    pub fn open_callers(&mut self, count: usize) -> anyhow::Result<()> {
+        if self.callers.idle() >= count {
+            return Ok(());
+        }
+        self.callers.dial(&self.shared.target, count)?;
+        self.wait_for(count as u64, "HTTP connections cannot be opened", |generator| {
+            generator.callers.idle() as u64
+        })
+    }
+
+    /// Closes all subscribers and askers.
     pub fn close_all(&mut self) {
         self.connections.clear();
         self.members.fill(0);
+    }
+
+    /// Cuts all subscribers off.
+    pub fn cut_all(&mut self) -> anyhow::Result<()> {
+        for connection in self.connections.drain(..) {
+            connection.socket.cut()?;
+        }
+        self.members.fill(0);
+        Ok(())
     }
 
     /// Waits for events at most so long, and handles them.
@@ -121,65 +204,86 @@ impl Generator {
             outcome => outcome?,
         }
         for event in &self.events {
-            let Some(connection) = self.connections.get_mut(event.token().0) else { continue };
+            let index = event.token().0;
+            if index >= FIRST_CALLER {
+                let now_ns = self.shared.now_ns();
+                let Shared { target, tally, .. } = &mut self.shared;
+                self.callers.handle(event, &mut self.buffer, target, tally, now_ns)?;
+                continue;
+            }
+            let one =
+                if index == PUBLISHER { self.publisher.as_mut() } else { self.connections.get_mut(index) };
+            let Some(connection) = one else { continue };
             if event.is_writable() || event.is_error() {
-                connection.handle_writable(&self.shared)?;
+                connection.handle_writable(&mut self.shared)?;
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
                 connection.handle_readable(&mut self.buffer, &mut self.shared)?;
             }
         }
+        self.shared.out.aside.drain(..).try_for_each(|request| self.callers.post(request))
+    }
+
+    /// Handles what comes for so long.
+    pub fn turn_for(&mut self, time: Duration) -> anyhow::Result<()> {
+        let end = Instant::now() + time;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.turn(left)?;
+        }
         Ok(())
     }
 
-    /// Publishes to one channel from the last connection that was opened; says how many deliveries that makes.
-    pub fn publish(&mut self, channel: usize) -> anyhow::Result<u64> {
-        self.publish_many(channel, 1)
+    /// Answers pings until it is told to stop, while something else is measured.
+    pub fn attend(&mut self, stop: &AtomicBool) -> anyhow::Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            self.turn(ATTEND_STEP)?;
+        }
+        Ok(())
     }
 
-    /// Publishes several times, in as few writes as the kernel takes; says how many deliveries that makes.
-    pub fn publish_many(&mut self, channel: usize, count: u64) -> anyhow::Result<u64> {
-        let Some(publisher) = self.connections.last_mut() else { bail!("nobody is there to publish") };
-        let shared = &mut self.shared;
-        shared.frames.clear();
-        for _ in 0..count {
-            let now_ns = shared.now_ns();
-            self.publications[channel].write(now_ns, shared.mask, &mut shared.frames);
+    /// Publishes several times what was due at this time, in as few writes as the kernel takes; says how many
+    /// deliveries that makes.
+    pub fn publish(&mut self, channel: usize, count: u64, due_ns: u64) -> anyhow::Result<u64> {
+        let publication = self.publications[channel].stamped(due_ns);
+        if self.shared.target.api_key.is_some() {
+            for _ in 0..count {
+                self.callers.publish(None, 1, publication)?;
+            }
+        } else {
+            let Some(publisher) = &mut self.publisher else { bail!("nobody is there to publish") };
+            for _ in 0..count {
+                publisher.say(publication, &mut self.shared)?;
+            }
+            publisher.send(&mut self.shared)?;
         }
-        publisher.send(&shared.frames)?;
         Ok(self.members[channel] * count)
     }
 
-    /// Lets every connection ask for an echo, and ask again when it is answered, until the time is over and the
-    /// last answer came. Says how many came.
-    pub fn echo(&mut self, time: Duration, progress: &dyn Fn()) -> anyhow::Result<u64> {
-        let asked = self.connections.len() as u64;
-        self.shared.asking = true;
-        for connection in &mut self.connections {
-            connection.ask(&mut self.shared)?;
-        }
-        let end = Instant::now() + time;
-        let mut patience = Patience::new();
-        while Instant::now() < end {
-            self.turn(time)?;
-            patience.watch(self.shared.tally.delivered, || "no echo comes any more".to_owned())?;
-            progress();
-        }
-        self.shared.asking = false;
-        self.drain(self.shared.tally.delivered + asked)?;
-        Ok(self.shared.tally.delivered)
+    /// Asks for an echo on a connection that waits for none. False: there is none.
+    pub fn ask(&mut self, due_ns: u64) -> anyhow::Result<bool> {
+        let Some(index) = self.shared.idle.pop() else { return Ok(false) };
+        self.connections[index].ask(due_ns, &mut self.shared)?;
+        Ok(true)
     }
 
     /// Waits until so many publications or echoes came since the tally was cleared.
     pub fn drain(&mut self, expected: u64) -> anyhow::Result<()> {
+        self.wait_for(expected, "messages are missing", Self::delivered)
+    }
+
+    /// Waits until a count has come up to what is expected.
+    pub fn wait_for(&mut self, expected: u64, what: &str, count: fn(&Self) -> u64) -> anyhow::Result<()> {
         let mut patience = Patience::new();
-        while self.delivered() < expected {
+        while count(self) < expected {
             self.turn(PATIENCE)?;
-            let delivered = self.delivered();
-            patience
-                .watch(delivered, || format!("of {expected} messages {delivered} came, and then no more"))?;
+            let count = count(self);
+            patience.watch(count, || format!("{what}: of {expected} {count} came, and then no more"))?;
         }
         Ok(())
+    }
+
+    pub fn payload_bytes(&self) -> usize {
+        self.shape.payload_bytes
     }
 
     pub fn channels(&self) -> usize {
@@ -201,97 +305,17 @@ impl Generator {
     }
 }
 
-/// Sees that something still happens.
-struct Patience {
-    last: u64,
-    since: Instant,
-}
-
-impl Patience {
-    fn new() -> Self {
-        Self { last: 0, since: Instant::now() }
-    }
-
-    fn watch(&mut self, count: u64, say: impl FnOnce() -> String) -> anyhow::Result<()> {
-        if count != self.last {
-            *self = Self { last: count, since: Instant::now() };
-        } else if self.since.elapsed() >= PATIENCE {
-            bail!("{}: nothing came for {} s", say(), PATIENCE.as_secs());
-        }
-        Ok(())
-    }
-}
-
-fn dial(target: &Target, index: usize) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(target.address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    socket.set_tcp_nodelay(true)?;
-    if target.source_addresses > 0 {
-        socket.bind(&source(index, target.source_addresses).into())?;
-    }
-    match socket.connect(&target.address.into()) {
-        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-        outcome => outcome?,
-    }
-    Ok(TcpStream::from_std(socket.into()))
-}
-
-/// The address that a connection comes from: 127.0.0.1 and its neighbours in turn.
-fn source(index: usize, addresses: u8) -> SocketAddr {
-    let host = 1 + (index % usize::from(addresses)) as u8;
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)), 0)
-}
-
-fn explain(error: io::Error, open: usize, target: &Target) -> anyhow::Error {
-    let advice = match error.raw_os_error() {
-        Some(libc::EMFILE) => {
-            "no descriptor is left: raise the limit with `ulimit -n`, or ask for fewer --connections"
-                .to_owned()
-        }
-        Some(libc::EADDRNOTAVAIL | libc::EADDRINUSE) => {
-            "no port is left: spread the connections by --source-addresses, or wait a minute for closed ones"
-                .to_owned()
-        }
-        _ => format!("is a server listening on {}?", target.address),
-    };
-    anyhow::Error::new(error).context(format!("connection {} cannot be opened; {advice}", open + 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sources_take_turns_within_the_loopback_net() {
-        let hosts: Vec<String> = (0..4).map(|index| source(index, 3).ip().to_string()).collect();
-        assert_eq!(hosts, ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.1"]);
-        assert_eq!(source(254, 254).ip().to_string(), "127.0.0.1");
-    }
-
-    #[test]
-    fn a_full_table_of_descriptors_names_ulimit() {
-        let target = Target {
-            address: ([127, 0, 0, 1], 1).into(),
-            host: "h".into(),
-            path: "/".into(),
-            source_addresses: 0,
-        };
-        let text = format!("{:#}", explain(io::Error::from_raw_os_error(libc::EMFILE), 1019, &target));
-        assert!(text.starts_with("connection 1020 cannot be opened; no descriptor is left"), "{text}");
-        assert!(text.contains("`ulimit -n`"), "{text}");
-    }
-
-    #[test]
     fn nobody_listening_is_an_error_that_says_so() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let target = Target {
-            address: free.expect("a port that was free"),
-            host: "h".into(),
-            path: "/".into(),
-            source_addresses: 0,
-        };
-        let mut generator = Generator::new(target, 1, 128).expect("a generator");
-        let text = format!("{:#}", generator.open_callers(1, 1).expect_err("nobody listens"));
-        assert!(text.contains("does the server run") || text.contains("is a server listening"), "{text}");
+        let target = Target::loopback(free.expect("a port that was free").port());
+        let shape = Shape { channels: 1, payload_bytes: 128, transport: Transport::Websocket, plain: false };
+        let mut generator = Generator::new(target, shape).expect("a generator");
+        let text = format!("{:#}", generator.open_askers(1, 1).expect_err("nobody listens"));
+        assert!(text.contains("is a server listening"), "{text}");
     }
 }

@@ -1,9 +1,10 @@
 //! What the generator says and hears: Centrifuge JSON in WebSocket frames, encoded before the run. What is heard is
 //! read only so far as counting, time stamps and the opening of a connection need.
 
-use bytes::BytesMut;
 use memchr::{memchr, memmem};
-use wharf_proto::websocket::{FrameError, FrameHeader, Opcode, ReservedBits, Role, write_frame};
+use serde::Deserialize;
+
+use super::{dial::Target, http};
 
 /// Stands before the time stamp of a payload, and nowhere else in a message.
 const STAMP_MARK: u8 = b'@';
@@ -32,47 +33,124 @@ pub const MOST_CHANNELS: usize = 100_000;
 /// The command that opens a session.
 pub const CONNECT: &str = r#"{"id":1,"connect":{"name":"wharf-bench"}}"#;
 
-/// The command that subscribes to the channel of this number.
-pub fn subscribe(channel: u32) -> String {
-    format!(r#"{{"id":2,"subscribe":{{"channel":"{CHANNEL_PREFIX}{channel}"}}}}"#)
+/// The command that subscribes to the channel of this number, and recovers from a position where there is one.
+pub fn subscribe(channel: u32, from: Option<&Position>) -> String {
+    let from = from.map(|Position { offset, epoch }| {
+        format!(r#","recover":true,"offset":{offset},"epoch":{}"#, serde_json::Value::from(epoch.as_str()))
+    });
+    let from = from.unwrap_or_default();
+    format!(r#"{{"id":2,"subscribe":{{"channel":"{CHANNEL_PREFIX}{channel}"{from}}}}}"#)
 }
 
-/// A command whose payload carries the time at which it was sent.
+/// A place in a channel's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    pub offset: u64,
+    pub epoch: String,
+}
+
+/// What the reply to a subscription says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Subscribed {
+    pub recoverable: bool,
+    pub recovered: bool,
+    offset: u64,
+    epoch: String,
+    pub publications: Vec<Missed>,
+}
+
+/// A publication that is recovered.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Missed {
+    offset: u64,
+}
+
+impl Subscribed {
+    /// Where the subscription is after what it recovers; the reply's own offset is that from before.
+    pub fn position(&self) -> Position {
+        let offsets = self.publications.iter().map(|missed| missed.offset);
+        Position { offset: offsets.fold(self.offset, u64::max), epoch: self.epoch.clone() }
+    }
+
+    /// Reads the reply to a subscription.
+    pub fn parse(text: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct Reply {
+            subscribe: Subscribed,
+        }
+        Ok(serde_json::from_slice::<Reply>(text)?.subscribe)
+    }
+}
+
+/// A text that is said again and again, with one payload or several that carry the time at which it was due.
 #[derive(Debug)]
 pub struct Template {
     text: Vec<u8>,
-    stamp_at: usize,
+    stamps_at: Vec<usize>,
 }
 
 impl Template {
     /// An RPC that is answered with its own payload.
     pub fn echo(payload_bytes: usize) -> Self {
-        Self::new(r#"{"id":3,"rpc":{"method":"echo","data":"#.to_owned(), payload_bytes)
+        Self::of(r#"{"id":3,"rpc":{"method":"echo","data":"#, 1, payload_bytes, "}}")
     }
 
     /// A publication to the channel of this number.
     pub fn publish(channel: u32, payload_bytes: usize) -> Self {
         let head = format!(r#"{{"id":4,"publish":{{"channel":"{CHANNEL_PREFIX}{channel}","data":"#);
-        Self::new(head, payload_bytes)
+        Self::of(&head, 1, payload_bytes, "}}")
     }
 
-    fn new(mut text: String, payload_bytes: usize) -> Self {
-        text.push('"');
-        text.push(char::from(STAMP_MARK));
-        let stamp_at = text.len();
-        text.extend(std::iter::repeat_n('0', STAMP_DIGITS));
-        text.extend(std::iter::repeat_n('x', payload_bytes.saturating_sub(LEAST_PAYLOAD_BYTES)));
-        text.push_str("\"}}");
-        Self { text: text.into_bytes(), stamp_at }
+    /// A request of the server API for so many publications to the channel of this number.
+    pub fn api(target: &Target, channel: u32, payload_bytes: usize, count: usize) -> Self {
+        let publication = format!(r#"{{"channel":"{CHANNEL_PREFIX}{channel}","data":"#);
+        let (path, body) = if count == 1 {
+            ("/api/publish", Self::of(&publication, 1, payload_bytes, "}"))
+        } else {
+            let each = format!(r#"{{"publish":{publication}"#);
+            let mut batch = Self::of(&each, count, payload_bytes, "}},");
+            batch.text.pop();
+            batch.text.extend(b"]}");
+            ("/api/batch", batch.after(r#"{"commands":["#))
+        };
+        let key = target.api_key.as_ref().map(|key| format!("X-API-Key: {key}\r\n"));
+        let head = http::post(path, &target.host, key.as_deref().unwrap_or(""), body.text.len());
+        body.after(&head)
     }
 
-    /// Appends the command as one masked frame, stamped with a time.
-    pub fn write(&mut self, stamp_ns: u64, mask: [u8; 4], out: &mut BytesMut) {
-        for (at, digit) in self.text[self.stamp_at..][..STAMP_DIGITS].iter_mut().enumerate() {
-            let shift = 4 * (STAMP_DIGITS - 1 - at);
-            *digit = b"0123456789abcdef"[(stamp_ns >> shift) as usize & 0xf];
+    /// `count` times: the head, a payload, the tail.
+    fn of(head: &str, count: usize, payload_bytes: usize, tail: &str) -> Self {
+        let (mut text, mut stamps_at) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            text.extend(head.bytes());
+            text.extend([b'"', STAMP_MARK]);
+            stamps_at.push(text.len());
+            text.extend(std::iter::repeat_n(b'0', STAMP_DIGITS));
+            text.extend(std::iter::repeat_n(b'x', payload_bytes.saturating_sub(LEAST_PAYLOAD_BYTES)));
+            text.push(b'"');
+            text.extend(tail.bytes());
         }
-        write_frame(out, Opcode::Text, &self.text, Some(mask));
+        Self { text, stamps_at }
+    }
+
+    /// The same after some other text.
+    fn after(mut self, head: &str) -> Self {
+        self.text.splice(..0, head.bytes());
+        self.stamps_at.iter_mut().for_each(|at| *at += head.len());
+        self
+    }
+
+    /// The text, stamped with a time.
+    pub fn stamped(&mut self, stamp_ns: u64) -> &[u8] {
+        for stamp_at in &self.stamps_at {
+            for (at, digit) in self.text[*stamp_at..][..STAMP_DIGITS].iter_mut().enumerate() {
+                let shift = 4 * (STAMP_DIGITS - 1 - at);
+                *digit = b"0123456789abcdef"[(stamp_ns >> shift) as usize & 0xf];
+            }
+        }
+        &self.text
     }
 }
 
@@ -95,6 +173,10 @@ pub enum Heard<'a> {
 pub fn hear(message: &[u8]) -> Heard<'_> {
     if message == b"{}" {
         return Heard::Ping;
+    }
+    // What a recovery brings has stamps of its own, which are not of now.
+    if message.starts_with(b"{\"id\":2,\"subscribe\":") {
+        return Heard::Reply(SUBSCRIBE_ID);
     }
     if let Some(at) = memchr(STAMP_MARK, message)
         && let Some(stamp) = parse_stamp(&message[at + 1..])
@@ -137,81 +219,17 @@ pub fn messages(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// One whole frame.
-#[derive(Debug)]
-pub struct Frame<'a> {
-    pub header: FrameHeader,
-    pub payload: &'a [u8],
-    /// The bytes of both.
-    pub length: usize,
-}
-
-/// The first frame in what a server sent; `None` if it is not whole yet.
-pub fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
-    let Some((header, head)) = FrameHeader::parse(bytes, Role::Client, ReservedBits::Forbidden)? else {
-        return Ok(None);
-    };
-    let length = usize::try_from(header.payload_len).ok().and_then(|payload| head.checked_add(payload));
-    Ok(length.and_then(|length| Some(Frame { header, payload: bytes.get(head..length)?, length })))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wharf_proto::websocket::apply_mask;
-
-    /// What a server pushes for `count` publications, `joined` in a frame.
-    fn pushed(count: u64, joined: usize) -> Vec<u8> {
-        let lines: Vec<String> = (0..count)
-            .map(|at| {
-                format!(r#"{{"push":{{"channel":"bench-0","pub":{{"data":"@{at:016x}","offset":{at}}}}}}}"#)
-            })
-            .collect();
-        let mut out = BytesMut::new();
-        for frame in lines.chunks(joined) {
-            write_frame(&mut out, Opcode::Text, frame.join("\n").as_bytes(), None);
-        }
-        out.to_vec()
-    }
-
-    fn stamps(bytes: &[u8]) -> (Vec<u64>, usize) {
-        let (mut found, mut at) = (Vec::new(), 0);
-        while let Some(frame) = first_frame(&bytes[at..]).expect("frames of a server") {
-            assert_eq!(frame.header.opcode, Opcode::Text);
-            found.extend(messages(frame.payload).map(|message| match hear(message) {
-                Heard::Stamped(stamp) => stamp,
-                other => panic!("{other:?}"),
-            }));
-            at += frame.length;
-        }
-        (found, at)
-    }
-
-    #[test]
-    fn counts_each_message_once_wherever_the_bytes_are_cut() {
-        for joined in [1, 3] {
-            let bytes = pushed(7, joined);
-            for cut in 0..=bytes.len() {
-                let (mut found, used) = stamps(&bytes[..cut]);
-                let (rest, _) = stamps(&bytes[used..]);
-                found.extend(rest);
-                assert_eq!(found, (0..7).collect::<Vec<_>>(), "cut at {cut}, {joined} in a frame");
-            }
-        }
-    }
 
     #[test]
     fn a_command_has_the_payload_that_was_asked_for_and_carries_its_time() {
         for bytes in [LEAST_PAYLOAD_BYTES, 128, MOST_PAYLOAD_BYTES] {
             for mut template in [Template::echo(bytes), Template::publish(3, bytes)] {
-                let mut out = BytesMut::new();
-                template.write(0x0123_4567_89ab_cdef, [1, 2, 3, 4], &mut out);
-                let parsed = FrameHeader::parse(&out, Role::Server, ReservedBits::Forbidden);
-                let (header, head) = parsed.expect("a frame of a client").expect("a whole one");
-                let mut text = out[head..].to_vec();
-                apply_mask(&mut text, header.mask.expect("a mask"), 0);
-                assert_eq!(hear(&text), Heard::Stamped(0x0123_4567_89ab_cdef));
-                let json: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+                let text = template.stamped(0x0123_4567_89ab_cdef);
+                assert_eq!(hear(text), Heard::Stamped(0x0123_4567_89ab_cdef));
+                let json: serde_json::Value = serde_json::from_slice(text).expect("JSON");
                 let data = json.pointer("/rpc/data").or(json.pointer("/publish/data")).expect("data");
                 assert_eq!(data.to_string().len(), bytes);
                 assert!([ECHO_ID, PUBLISH_ID].contains(&text[ID_AT]));
@@ -231,5 +249,45 @@ mod tests {
         assert_eq!(hear(refused), Heard::Refused(refused));
         assert_eq!(hear(br#"{"push":{"channel":"c","join":{"info":{}}}}"#), Heard::Other);
         assert_eq!(hear(br#"{"push":{"channel":"a@b","join":{}}}"#), Heard::Other);
+    }
+
+    #[test]
+    fn a_batch_of_the_server_api_is_json_with_a_time_in_each_publication() {
+        let target = Target::loopback(1);
+        for count in [1, 3] {
+            let mut template = Template::api(&target, 2, 128, count);
+            let request = String::from_utf8(template.stamped(0xabc).to_vec()).expect("text");
+            let (head, body) = request.split_once("\r\n\r\n").expect("a head");
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+            let json: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            let publications: Vec<_> = match json.get("commands") {
+                None => vec![&json],
+                Some(commands) => {
+                    commands.as_array().expect("an array").iter().map(|one| &one["publish"]).collect()
+                }
+            };
+            assert_eq!(publications.len(), count);
+            for publication in publications {
+                assert_eq!(publication["channel"], "bench-2");
+                assert_eq!(hear(publication["data"].to_string().as_bytes()), Heard::Stamped(0xabc));
+            }
+        }
+    }
+
+    #[test]
+    fn a_recovery_asks_from_a_position_and_its_reply_counts_what_was_missed() {
+        let from = Position { offset: 7, epoch: "a\"b".to_owned() };
+        let json: serde_json::Value = serde_json::from_str(&subscribe(3, Some(&from))).expect("JSON");
+        let expected =
+            serde_json::json!({"channel": "bench-3", "recover": true, "offset": 7, "epoch": "a\"b"});
+        assert_eq!(json["subscribe"], expected);
+        let reply = br#"{"id":2,"subscribe":{"recoverable":true,"epoch":"e","offset":9,"recovered":true,"publications":[{"data":"@0123456789abcdef","offset":10},{"data":1,"offset":11}]}}"#;
+        assert_eq!(hear(reply), Heard::Reply(SUBSCRIBE_ID));
+        let subscribed = Subscribed::parse(reply).expect("a reply");
+        assert!(subscribed.recovered && subscribed.recoverable);
+        assert_eq!(
+            (subscribed.offset, subscribed.epoch.as_str(), subscribed.publications.len()),
+            (9, "e", 2)
+        );
     }
 }

@@ -54,12 +54,12 @@ pub fn memory(pid: u32) -> anyhow::Result<Memory> {
     parse_smaps_rollup(&text).ok_or_else(|| anyhow!("/proc/{pid}/smaps_rollup lacks Rss or Anonymous"))
 }
 
-/// Waits until the process is quiet, so that what follows is not charged with what went before.
-pub fn settle(pid: u32) -> anyhow::Result<()> {
+/// Waits until the process is quiet, or for long enough. `pass` lets a time pass.
+pub fn settle(pid: u32, mut pass: impl FnMut(Duration) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let begun = Instant::now();
     let mut last = cpu_ns(pid)?;
     while begun.elapsed() < SETTLE_AT_MOST {
-        std::thread::sleep(SETTLE_STEP);
+        pass(SETTLE_STEP)?;
         let now = cpu_ns(pid)?;
         if now - last.min(now) < QUIET_NS {
             break;

@@ -1,21 +1,22 @@
 //! What was measured, as a table for people and as JSON for programs.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{process::Memory, side::Sample};
+use super::{flags::Plan, process::Memory, run::over, side::Sample};
 
 /// A generator that is busier than this holds the server back.
 const GENERATOR_BUSY: f64 = 0.85;
 
 /// All that one run measured.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
-    pub load: &'static str,
+    pub load: String,
     /// What is counted: a delivery, an echo, an open. Nothing, where only time passes.
-    pub operation: Option<&'static str>,
+    pub operation: Option<String>,
     pub setup: Setup,
     pub machine: Machine,
     pub server: Figures,
@@ -27,26 +28,26 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     pub connections: usize,
     pub channels: u32,
     pub payload_bytes: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub publications_a_second: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub window: Option<u64>,
+    pub transport: String,
     pub duration_s: f64,
     pub rounds: u32,
+    /// What else makes the load what it is: a rate, a window.
+    #[serde(flatten)]
+    pub facts: BTreeMap<String, f64>,
 }
 
 /// Where it was measured.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     pub processor: String,
     pub cores: usize,
     pub kernel: String,
-    pub wharf: &'static str,
+    pub wharf: String,
 }
 
 impl Machine {
@@ -58,15 +59,17 @@ impl Machine {
             processor: model.map_or("unknown processor", |(_, name)| name.trim()).to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
-            wharf: env!("CARGO_PKG_VERSION"),
+            wharf: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 }
 
 /// What was measured of one side.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Figures {
     pub operations: u64,
+    /// Operations that were due and could not be asked.
+    pub left_out: u64,
     pub operations_a_second: f64,
     /// Processor time of the server for an operation, in microseconds.
     pub cpu_us: Option<f64>,
@@ -83,7 +86,7 @@ pub struct Figures {
     pub resident_kib_a_connection: Option<f64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     pub p50: f64,
     pub p99: f64,
@@ -115,6 +118,7 @@ impl Figures {
         };
         Self {
             operations: sample.operations,
+            left_out: sample.left_out,
             operations_a_second: sample.operations as f64 / sample.wall.as_secs_f64().max(1e-9),
             cpu_us: sample.cpu_us(),
             server_cpu_percent: sample.server_busy().map(|busy| busy * 100.0),
@@ -127,13 +131,21 @@ impl Figures {
         }
     }
 
-    /// Says if the generator, and not the server, set the pace.
+    /// Says what stands in the way of believing these figures, and what to do about it.
     pub fn warn(&self, name: &str, warnings: &mut Vec<String>) {
         if self.generator_cpu_percent > GENERATOR_BUSY * 100.0 {
             warnings.push(format!(
-                "the generator was busy for {:.0} % of the time on {name}: rates and latencies are its own; \
-                 processor time holds, but at a lower load than asked for",
+                "the generator was busy for {:.0} % of the time on {name}, so it and not {name} set the pace: rates \
+                 and latencies are the generator's own, and only processor time for an operation holds. Ask for less \
+                 (a --rate, a smaller --window, fewer --connections), or run it on another machine by --server",
                 self.generator_cpu_percent
+            ));
+        }
+        if self.left_out > 0 {
+            warnings.push(format!(
+                "{name} could not keep the rate: {} operations were due and not asked in twice the time. Their \
+                 latencies are missing, so the true ones are longer: ask for a lower --rate",
+                self.left_out
             ));
         }
         if self.cpu_us.is_none() && self.server_cpu_percent.is_none() {
@@ -145,22 +157,57 @@ impl Figures {
 }
 
 impl Report {
+    pub fn new(
+        plan: &Plan,
+        server: Figures,
+        floor: Option<Figures>,
+        ratio_of_rounds: Vec<f64>,
+        warnings: Vec<String>,
+    ) -> Self {
+        let Plan { scenario, shape, .. } = plan;
+        let facts = scenario.facts().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let setup = Setup {
+            connections: plan.connections,
+            channels: shape.channels,
+            payload_bytes: shape.payload_bytes,
+            transport: shape.transport.name().to_owned(),
+            duration_s: plan.duration.as_secs_f64(),
+            rounds: plan.rounds,
+            facts,
+        };
+        Self {
+            load: scenario.name().to_owned(),
+            operation: scenario.operation().map(str::to_owned),
+            setup,
+            machine: Machine::this(),
+            ratio: over(server.cpu_us, floor.as_ref().and_then(|floor| floor.cpu_us)),
+            server,
+            floor,
+            ratio_of_rounds,
+            warnings,
+        }
+    }
+
+    /// Reads a report that was saved.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let name = file.display();
+        let text = std::fs::read(file).with_context(|| format!("{name} cannot be read"))?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{name} is not what `wharf bench --json` of this version saves"))
+    }
+
     /// The table, with what was done above it and the warnings below.
     pub fn table(&self) -> String {
         let mut text = String::new();
-        let Setup { connections, channels, payload_bytes, duration_s, rounds, .. } = &self.setup;
-        let _ = write!(text, "{}: {connections} connections", self.load);
-        if self.operation != Some("echo") {
-            let _ = write!(text, ", channels: {channels}");
-        }
-        if matches!(self.operation, Some("echo" | "delivery")) {
+        let Setup { connections, channels, payload_bytes, transport, duration_s, rounds, facts } =
+            &self.setup;
+        let _ = write!(text, "{}: {connections} connections by {transport}, channels: {channels}", self.load);
+        if matches!(self.operation.as_deref(), Some("echo" | "delivery" | "publication")) {
             let _ = write!(text, ", {payload_bytes}-byte payloads");
         }
-        if let Some(rate) = self.setup.publications_a_second {
-            let _ = write!(text, ", {rate} publications/s");
-        }
-        if let Some(window) = self.setup.window {
-            let _ = write!(text, ", {window} in flight");
+        for (name, value) in facts {
+            let unit = if name == "rate" { "/s" } else { "" };
+            let _ = write!(text, ", {name}: {value}{unit}");
         }
         let _ = writeln!(text, ", {duration_s} s a side, rounds: {rounds}");
         let Machine { processor, cores, kernel, wharf } = &self.machine;
@@ -178,6 +225,9 @@ impl Report {
             let median = rounds[rounds.len() / 2];
             let _ = writeln!(text, "\nx of single rounds: {least:.2} to {most:.2}, median {median:.2}");
         }
+        if let (Some("reconnect"), Some(latency)) = (self.operation.as_deref(), self.server.latency_us) {
+            let _ = writeln!(text, "\nall were back within {:.1} ms of the cut", latency.max / 1e3);
+        }
         for warning in &self.warnings {
             let _ = writeln!(text, "\nwarning: {warning}");
         }
@@ -185,28 +235,35 @@ impl Report {
     }
 
     fn head(&self) -> Vec<String> {
-        let Some(operation) = self.operation else {
+        let Some(operation) = &self.operation else {
             return ["", "KiB a connection", "resident KiB", "CPU %"].map(str::to_owned).to_vec();
         };
         let cost = format!("us a{} {operation}", if operation.starts_with(['e', 'o']) { "n" } else { "" });
         let rate = format!("{operation}/s");
-        ["", &cost, "x", &rate, "p50 us", "p99 us", "p999 us", "CPU %", "generator %"]
-            .map(str::to_owned)
-            .to_vec()
+        [
+            "",
+            &cost,
+            "x",
+            &rate,
+            "p50 us",
+            "p99 us",
+            "p999 us",
+            "max us",
+            "CPU %",
+            "KiB a conn.",
+            "generator %",
+        ]
+        .map(str::to_owned)
+        .to_vec()
     }
 
     fn row(&self, name: &str, figures: &Figures, ratio: Option<f64>) -> Vec<String> {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), spell);
         let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+        let each = number(figures.anonymous_kib_a_connection);
         if self.operation.is_none() {
-            let each = figures.anonymous_kib_a_connection;
-            let resident = figures.resident_kib_a_connection;
-            return vec![
-                name.to_owned(),
-                number(each),
-                number(resident),
-                percent(figures.server_cpu_percent),
-            ];
+            let resident = number(figures.resident_kib_a_connection);
+            return vec![name.to_owned(), each, resident, percent(figures.server_cpu_percent)];
         }
         let latency = |quantile: fn(Latency) -> f64| number(figures.latency_us.map(quantile));
         vec![
@@ -217,7 +274,9 @@ impl Report {
             latency(|latency| latency.p50),
             latency(|latency| latency.p99),
             latency(|latency| latency.p999),
+            latency(|latency| latency.max),
             percent(figures.server_cpu_percent),
+            each,
             percent(Some(figures.generator_cpu_percent)),
         ]
     }
@@ -247,6 +306,8 @@ fn align(rows: &[Vec<String>], text: &mut String) {
         text.push('\n');
     }
 }
+
+mod changes;
 
 #[cfg(test)]
 mod tests;

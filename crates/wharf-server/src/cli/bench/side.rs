@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use super::{
-    connection::Tally,
-    generator::{Generator, Target},
+    dial::Target,
+    flags::Plan,
+    generator::{Generator, Shape},
     process::{self, Memory, Served},
+    tally::Tally,
+    wire::Transport,
 };
 
 pub struct Side {
@@ -15,50 +18,75 @@ pub struct Side {
     _served: Option<Served>,
     /// Whose time and memory are measured. Without one, only rates and latencies are.
     pub pid: Option<u32>,
+    /// Whether it gives back what was missed. The floor answers only as if it did.
+    pub recovers: bool,
     pub generator: Generator,
+}
+
+/// What was done while a side was measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Done {
+    pub operations: u64,
+    /// Operations that were due and never asked, because those before them took too long.
+    pub left_out: u64,
+}
+
+impl Done {
+    pub fn all(operations: u64) -> Self {
+        Self { operations, left_out: 0 }
+    }
 }
 
 impl Side {
     /// Takes a child as a side: it is reached at its own address.
-    pub fn of_child(served: Served, path: &str, shape: &Shape) -> anyhow::Result<Self> {
-        let target = Target {
-            address: served.address,
-            host: served.address.to_string(),
-            path: path.to_owned(),
-            source_addresses: shape.source_addresses,
-        };
-        let generator = Generator::new(target, shape.channels, shape.payload_bytes)?;
-        Ok(Self { pid: Some(served.pid()), _served: Some(served), generator })
+    fn of_child(served: Served, source_addresses: u8, shape: Shape) -> anyhow::Result<Self> {
+        let address = served.address;
+        let host = address.to_string();
+        let target = Target { address, host, path: None, api_key: None, source_addresses };
+        let generator = Generator::new(target, shape)?;
+        Ok(Self { pid: Some(served.pid()), _served: Some(served), recovers: true, generator })
     }
 
-    /// Takes a server that runs already as a side.
-    pub fn of_server(target: Target, pid: Option<u32>, shape: &Shape) -> anyhow::Result<Self> {
-        let generator = Generator::new(target, shape.channels, shape.payload_bytes)?;
-        Ok(Self { pid, _served: None, generator })
+    /// Starts the floor. Its connections are WebSockets whatever the server's are.
+    pub fn floor(plan: &Plan) -> anyhow::Result<Self> {
+        let shape = Shape { transport: Transport::Websocket, ..plan.shape };
+        let floor = Self::of_child(Served::floor()?, plan.source_addresses, shape)?;
+        Ok(Self { recovers: false, ..floor })
+    }
+
+    /// Takes the server that runs already, or starts one.
+    pub fn server(plan: &Plan) -> anyhow::Result<Self> {
+        let Some(target) = &plan.server else {
+            return Self::of_child(Served::wharf()?, plan.source_addresses, plan.shape);
+        };
+        let generator = Generator::new(target.clone(), plan.shape)?;
+        Ok(Self { pid: plan.pid, _served: None, recovers: true, generator })
     }
 
     /// Does work that the server is measured by; the work says how many operations it was.
     pub fn measure(
         &mut self,
-        work: impl FnOnce(&mut Generator) -> anyhow::Result<u64>,
+        work: impl FnOnce(&mut Generator) -> anyhow::Result<Done>,
     ) -> anyhow::Result<Sample> {
         self.settle()?;
         self.generator.take_tally();
         let own = process::cpu_ns(std::process::id())?;
         let before = self.cpu_ns()?;
         let begun = Instant::now();
-        let operations = work(&mut self.generator)?;
+        let Done { operations, left_out } = work(&mut self.generator)?;
         let wall = begun.elapsed();
         let own = process::cpu_ns(std::process::id())?.saturating_sub(own);
         // What the server still does for these operations belongs to them.
         self.settle()?;
         let cpu_ns = self.cpu_ns()?.zip(before).map(|(after, before)| after.saturating_sub(before));
         let Tally { latency, .. } = self.generator.take_tally();
-        Ok(Sample { operations, wall, cpu_ns, generator_cpu_ns: own, latency })
+        Ok(Sample { operations, left_out, wall, cpu_ns, generator_cpu_ns: own, latency })
     }
 
-    pub fn settle(&self) -> anyhow::Result<()> {
-        self.pid.map_or(Ok(()), process::settle)
+    /// Waits until the server is quiet, so that what follows is not charged with what went before.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        let Some(pid) = self.pid else { return Ok(()) };
+        process::settle(pid, |step| self.generator.turn_for(step))
     }
 
     pub fn memory(&self) -> anyhow::Result<Option<Memory>> {
@@ -70,18 +98,12 @@ impl Side {
     }
 }
 
-/// What the messages and connections of a run are like.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    pub channels: u32,
-    pub payload_bytes: usize,
-    pub source_addresses: u8,
-}
-
 /// What was measured while something was done.
 #[derive(Debug, Clone)]
 pub struct Sample {
     pub operations: u64,
+    /// Operations that were due and never asked.
+    pub left_out: u64,
     pub wall: Duration,
     /// Processor time of the server.
     pub cpu_ns: Option<u64>,
@@ -98,6 +120,7 @@ impl Sample {
         let mut sum = first.clone();
         for sample in rest {
             sum.operations += sample.operations;
+            sum.left_out += sample.left_out;
             sum.wall += sample.wall;
             sum.cpu_ns = sum.cpu_ns.zip(sample.cpu_ns).map(|(one, other)| one + other);
             sum.generator_cpu_ns += sample.generator_cpu_ns;
@@ -133,6 +156,7 @@ pub mod tests {
         latency.record_n(200_000, operations).expect("within bounds");
         Sample {
             operations,
+            left_out: 0,
             wall: Duration::from_secs(1),
             cpu_ns: Some(operations * cpu_us * 1_000),
             generator_cpu_ns: (generator_busy * 1e9) as u64,

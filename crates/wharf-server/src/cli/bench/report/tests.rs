@@ -1,20 +1,21 @@
 use super::*;
 use crate::cli::bench::side::tests::sample;
 
-fn report(operation: Option<&'static str>, server: Figures, floor: Option<Figures>) -> Report {
+fn report(operation: Option<&str>, server: Figures, floor: Option<Figures>) -> Report {
     let setup = Setup {
         connections: 1000,
         channels: 1,
         payload_bytes: 128,
-        publications_a_second: Some(20.0),
-        window: None,
+        transport: "websocket".into(),
+        facts: [("rate".to_owned(), 20.0)].into(),
         duration_s: 5.0,
         rounds: 3,
     };
-    let machine = Machine { processor: "Abacus 9".into(), cores: 2, kernel: "6.1".into(), wharf: "0.1.0" };
+    let machine =
+        Machine { processor: "Abacus 9".into(), cores: 2, kernel: "6.1".into(), wharf: "0.1.0".into() };
     Report {
-        load: "fanout, sparse",
-        operation,
+        load: "fanout, sparse".into(),
+        operation: operation.map(str::to_owned),
         setup,
         machine,
         server,
@@ -35,12 +36,12 @@ fn the_table_stands_in_columns_with_the_floor_below_the_server() {
     let floor = Figures::new(&sample(90_000, 6, 0.1), [None; 2], 0);
     let text = report(Some("delivery"), server, Some(floor)).table();
     let expected = "\
-fanout, sparse: 1000 connections, channels: 1, 128-byte payloads, 20 publications/s, 5 s a side, rounds: 3
+fanout, sparse: 1000 connections by websocket, channels: 1, 128-byte payloads, rate: 20/s, 5 s a side, rounds: 3
 wharf 0.1.0, Linux 6.1, 2 cores of Abacus 9
 
-        us a delivery     x  delivery/s  p50 us  p99 us  p999 us  CPU %  generator %
-server           7.00  1.05      100000     200     200      200   70.0         12.3
-floor            6.00  1.00       90000     200     200      200   54.0         10.0
+        us a delivery     x  delivery/s  p50 us  p99 us  p999 us  max us  CPU %  KiB a conn.  generator %
+server           7.00  1.05      100000     200     200      200     200   70.0            -         12.3
+floor            6.00  1.00       90000     200     200      200     200   54.0            -         10.0
 
 x of single rounds: 1.02 to 1.07, median 1.06
 ";
@@ -67,7 +68,12 @@ fn a_busy_generator_and_an_unmeasured_server_are_told() {
         warnings[0].starts_with("the generator was busy for 90 % of the time on the floor"),
         "{warnings:?}"
     );
+    assert!(warnings[0].contains("Ask for less (a --rate"), "{warnings:?}");
     assert!(warnings[1].contains("--pid"), "{warnings:?}");
+    warnings.clear();
+    Figures::new(&Sample { left_out: 7, ..sample(10, 1, 0.1) }, [None; 2], 0)
+        .warn("the server", &mut warnings);
+    assert!(warnings[0].contains("7 operations were due and not asked"), "{warnings:?}");
 }
 
 #[test]
@@ -78,7 +84,7 @@ fn json_holds_every_number_under_a_name_with_its_unit() {
         ("/load", "fanout, sparse".into()),
         ("/operation", "delivery".into()),
         ("/setup/payload_bytes", 128.into()),
-        ("/setup/publications_a_second", 20.0.into()),
+        ("/setup/rate", 20.0.into()),
         ("/machine/cores", 2.into()),
         ("/server/operations", 100.into()),
         ("/server/operations_a_second", 100.0.into()),
@@ -104,5 +110,36 @@ fn figures_keep_the_digits_that_mean_something() {
         [(1234.5, "1234"), (12.34, "12.3"), (6.666, "6.67"), (0.0061, "0.006"), (0.0, "0.00")]
     {
         assert_eq!(spell(value), text);
+    }
+}
+
+#[test]
+fn a_saved_report_is_read_back_and_its_change_is_shown() {
+    let figures = |cpu_us| Figures::new(&sample(100_000, cpu_us, 0.1), [None; 2], 0);
+    let text = serde_json::to_string(&report(Some("delivery"), figures(8), None)).expect("JSON");
+    let saved: Report = serde_json::from_str(&text).expect("what was saved");
+    let changes = report(Some("delivery"), figures(6), None).changes(&saved);
+    let row = changes.lines().find(|line| line.starts_with("us of processor a delivery")).expect("a row");
+    assert_eq!(row.split_ascii_whitespace().skip(5).collect::<Vec<_>>(), ["8.00", "6.00", "-25.0", "%"]);
+    assert!(!changes.contains("warning"), "{changes}");
+    assert!(!changes.contains("KiB"), "neither run has it: {changes}");
+}
+
+#[test]
+fn runs_that_differ_are_compared_with_a_warning() {
+    let figures = || Figures::new(&sample(100_000, 8, 0.1), [None; 2], 0);
+    let saved = report(Some("delivery"), figures(), None);
+    let mut now = report(Some("delivery"), figures(), None);
+    now.setup.payload_bytes = 256;
+    now.setup.facts = [("window".to_owned(), 64.0)].into();
+    now.machine.processor = "Abacus 10".into();
+    let changes = now.changes(&saved);
+    for words in [
+        "payload_bytes was \"128\" and is \"256\"",
+        "rate was \"20.0\" and is \"none\"",
+        "window was \"none\" and is \"64.0\"",
+        "the processor was \"Abacus 9\" and is \"Abacus 10\"",
+    ] {
+        assert!(changes.contains(words), "{words} in {changes}");
     }
 }
