@@ -257,10 +257,14 @@ fn the_tour_works_as_written() {
 
     let websocket = tour.script("websocket");
     let wire = Terminal::open(tour.shell(&websocket.commands[0]));
-    websocket.typed.iter().for_each(|line| wire.type_line(line));
     let shown = tour.block("websocket shows");
     let (opening, push) = without_last(&shown);
-    wire.shows(opening);
+    let opening: Vec<&str> = opening.lines().collect();
+    // Who types sees each command and its reply before the next.
+    for (line, exchange) in websocket.typed.iter().zip(opening.chunks(2)) {
+        wire.type_line(line);
+        wire.shows(&exchange.join("\n"));
+    }
     tour.publish(&publish);
     wire.shows(push);
 

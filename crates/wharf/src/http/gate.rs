@@ -48,10 +48,7 @@ pub async fn serve(accepted: AcceptedSocket, node: Arc<Node>, worker: usize) {
     // Counts the connection for this worker until the worker itself does.
     let AcceptedSocket { socket, slot: _slot } = accepted;
     let context = Context { node, worker };
-    match Stream::open(socket) {
-        Ok(stream) => serve_plain(stream, context, opened_at).await,
-        Err(error) => tracing::warn!(%error, "an accepted socket could not be watched and was dropped"),
-    }
+    serve_plain(Stream::new(socket), context, opened_at).await;
 }
 
 async fn serve_plain(mut stream: Stream, context: Context, opened_at: Instant) {
@@ -147,11 +144,12 @@ fn detect(bytes: &[u8]) -> Option<Protocol> {
 
 /// TLS, by the certificates of the moment. None: it failed, and the socket is closed.
 async fn handshake(
-    stream: Stream,
+    mut stream: Stream,
     buffer: BytesMut,
     context: &Context,
     opened_at: Instant,
 ) -> Option<Stream> {
+    stream.watch().ok()?;
     let (Some(tls), Stream::Tcp(_)) = (context.node.tls.get(), &stream) else {
         http1::close(stream, NO_TLS).await;
         return None;

@@ -10,27 +10,27 @@ use super::Transport;
 /// A socket of the kernel's, `mio`'s TCP or Unix stream. Takes ownership of the descriptor, which must be
 /// non-blocking already.
 pub struct SocketTransport<S> {
-    socket: S,
-    open: bool,
+    /// None once it is closed.
+    socket: Option<S>,
 }
 
 /// Bytes over TCP.
 pub type TcpTransport = SocketTransport<mio::net::TcpStream>;
 
 impl TcpTransport {
-    /// Takes a socket out of the runtime.
-    pub fn new(socket: tokio::net::TcpStream) -> io::Result<Self> {
-        Ok(Self::from_mio(mio::net::TcpStream::from_std(socket.into_std()?)))
+    /// Takes a socket that is non-blocking and that nothing else watches.
+    pub fn new(socket: std::net::TcpStream) -> Self {
+        Self::from_mio(mio::net::TcpStream::from_std(socket))
     }
 }
 
 impl<S> SocketTransport<S> {
     pub(super) fn from_mio(socket: S) -> Self {
-        Self { socket, open: true }
+        Self { socket: Some(socket) }
     }
 
-    fn check_open(&self) -> io::Result<()> {
-        if self.open { Ok(()) } else { Err(io::ErrorKind::NotConnected.into()) }
+    fn open(&mut self) -> io::Result<&mut S> {
+        self.socket.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -51,32 +51,32 @@ impl Socket for mio::net::TcpStream {
 
 impl<S: Socket> Transport for SocketTransport<S> {
     fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.check_open()?;
-        self.socket.read(into)
+        self.open()?.read(into)
     }
 
     fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.check_open()?;
+        let socket = self.open()?;
         match slices {
             // write(2) is cheaper than writev(2) of one slice.
-            [only] => self.socket.write(only),
-            several => self.socket.write_vectored(several),
+            [only] => socket.write(only),
+            several => socket.write_vectored(several),
         }
     }
 
     fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
-        Some(&mut self.socket)
+        self.socket.as_mut().map(|socket| socket as &mut dyn mio::event::Source)
     }
 
     fn finish(&mut self) {
-        // A peer that is gone already makes this fail, and reads say so next.
-        let _ = self.socket.shutdown(Shutdown::Write);
+        if let Some(socket) = &self.socket {
+            // A peer that is gone already makes this fail, and reads say so next.
+            let _ = socket.shutdown(Shutdown::Write);
+        }
     }
 
     fn close(&mut self) {
-        self.open = false;
-        // A peer that is gone already makes this fail, and then there is nobody left to tell.
-        let _ = self.socket.shutdown(Shutdown::Both);
+        // The kernel ends both halves of what nobody has open.
+        self.socket = None;
     }
 
     fn name(&self) -> &'static str {
@@ -102,8 +102,7 @@ mod tests {
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
-        let transport = TcpTransport::from_mio(mio::net::TcpStream::from_std(socket));
-        Rig::new(Box::new(transport), Box::new(peer))
+        Rig::new(Box::new(TcpTransport::new(socket)), Box::new(peer))
     }
 
     #[test]

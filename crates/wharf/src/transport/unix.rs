@@ -8,9 +8,9 @@ use super::tcp::{Socket, SocketTransport};
 pub type UnixTransport = SocketTransport<mio::net::UnixStream>;
 
 impl UnixTransport {
-    /// Takes a socket out of the runtime.
-    pub fn new(socket: tokio::net::UnixStream) -> io::Result<Self> {
-        Ok(Self::from_mio(mio::net::UnixStream::from_std(socket.into_std()?)))
+    /// Takes a socket that is non-blocking and that nothing else watches.
+    pub fn new(socket: std::os::unix::net::UnixStream) -> Self {
+        Self::from_mio(mio::net::UnixStream::from_std(socket))
     }
 }
 
@@ -37,8 +37,7 @@ mod tests {
     fn rig() -> Rig {
         let (peer, socket) = UnixStream::pair().unwrap();
         socket.set_nonblocking(true).unwrap();
-        let transport = UnixTransport::from_mio(mio::net::UnixStream::from_std(socket));
-        Rig::new(Box::new(transport), Box::new(peer))
+        Rig::new(Box::new(UnixTransport::new(socket)), Box::new(peer))
     }
 
     #[test]

@@ -22,6 +22,7 @@ impl Worker {
         let key = self.connections.next_key();
         let Attachment { mut transport, wire, prelude, leftover, opening, kind, deflate, .. } = attachment;
         transport.attached(key);
+        let is_watched = transport.source().is_some();
         if let Err(error) = self.world.register(&mut *transport, key) {
             tracing::warn!(%error, kind, "a connection could not be watched and was dropped");
             return;
@@ -61,8 +62,10 @@ impl Worker {
             self.end_connection(index, &Disconnect::SHUTDOWN);
         }
         self.schedule(index);
-        // What came before the registration makes no event.
-        self.unread.push_back(key);
+        if !is_watched {
+            // What came before it had an entry was told to nobody.
+            self.unread.push_back(key);
+        }
     }
 
     fn open(&mut self, index: u32, opening: Opening) {

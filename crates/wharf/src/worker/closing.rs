@@ -217,7 +217,6 @@ impl Worker {
         self.outbox_bytes -= connection.outbox.backlog_bytes();
         connection.outbox.take_all(&mut self.spare_backlogs);
         if let Some(mut transport) = connection.transport {
-            self.world.deregister(&mut *transport);
             transport.close();
         }
         self.inbox().count_connections(self.connections.len());

@@ -11,7 +11,7 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Registry, Token};
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Notify};
 
 use super::{Wake, Worker, World};
 use crate::{node::Node, transport::Transport, watched::Watched};
@@ -19,24 +19,19 @@ use crate::{node::Node, transport::Transport, watched::Watched};
 /// Events taken from the kernel at once; the worker yields to the runtime's tasks after so many.
 const EVENTS: usize = 512;
 
-/// The waker's token: no slab key has this value, since no generation and index reach it together.
-const WAKE: Token = Token(usize::MAX);
-
 /// A worker's event set, made before the worker so that its inbox can wake it.
 pub struct EventSet {
     poll: Poll,
+    woken: Arc<Notify>,
 }
 
 impl EventSet {
     /// An event set, and what wakes whoever waits for it.
     pub fn new() -> io::Result<(Self, Wake)> {
-        let poll = Poll::new()?;
-        let waker = mio::Waker::new(poll.registry(), WAKE)?;
-        let wake = Box::new(move || {
-            // Fails only if the event set is gone, and then nobody needs to be woken.
-            drop(waker.wake());
-        });
-        Ok((Self { poll }, wake))
+        // The runtime wakes whoever waits on its own thread without a system call.
+        let woken = Arc::new(Notify::new());
+        let waker = Arc::clone(&woken);
+        Ok((Self { poll: Poll::new()?, woken }, Box::new(move || waker.notify_one())))
     }
 
     /// What a worker on this event set needs of the world. Calls of the engine run on `runtime`.
@@ -54,13 +49,6 @@ impl World for RealWorld {
     fn register(&mut self, transport: &mut dyn Transport, key: u64) -> io::Result<()> {
         let Some(source) = transport.source() else { return Ok(()) };
         self.registry.register(source, Token(key as usize), Interest::READABLE | Interest::WRITABLE)
-    }
-
-    fn deregister(&mut self, transport: &mut dyn Transport) {
-        if let Some(source) = transport.source() {
-            // The descriptor is closed next, which takes it out of the set in any case.
-            drop(self.registry.deregister(source));
-        }
     }
 
     fn spawn(&mut self, call: Pin<Box<dyn Future<Output = ()> + Send>>) {
@@ -81,14 +69,13 @@ pub async fn drive(
         worker.begin(node.now());
         poll_now(&mut set.poll, &mut events)?;
         for event in &events {
-            if event.token() != WAKE {
-                if event.is_read_closed() {
-                    worker.handle_read_closed(event.token().0 as u64);
-                }
-                let readable = event.is_readable() || event.is_read_closed() || event.is_error();
-                let writable = event.is_writable() || event.is_write_closed();
-                worker.handle_ready(event.token().0 as u64, readable, writable);
+            let key = event.token().0 as u64;
+            if event.is_read_closed() {
+                worker.handle_read_closed(key);
             }
+            let readable = event.is_readable() || event.is_read_closed() || event.is_error();
+            let writable = event.is_writable() || event.is_write_closed();
+            worker.handle_ready(key, readable, writable);
         }
         let more = !events.is_empty();
         worker.tick(node.now());
@@ -98,7 +85,7 @@ pub async fn drive(
         if more || worker.has_work() {
             tokio::task::yield_now().await;
         } else {
-            wait(&watched, &worker, &node).await?;
+            wait(&watched, &set.woken, &worker, &node).await?;
         }
     }
 }
@@ -113,8 +100,8 @@ fn poll_now(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
     }
 }
 
-/// Waits for an event or the next deadline.
-async fn wait(watched: &Watched<OwnedFd>, worker: &Worker, node: &Node) -> io::Result<()> {
+/// Waits for an event, a request or the next deadline.
+async fn wait(watched: &Watched<OwnedFd>, woken: &Notify, worker: &Worker, node: &Node) -> io::Result<()> {
     // The set was empty a moment ago. What came since makes the descriptor ready again.
     let deadline = worker.next_deadline();
     let timer = async {
@@ -126,6 +113,7 @@ async fn wait(watched: &Watched<OwnedFd>, worker: &Worker, node: &Node) -> io::R
     tokio::select! {
         // Edge-triggered: the set is polled until it is empty before the next wait.
         ready = watched.became_ready() => ready,
+        () = woken.notified() => Ok(()),
         () = timer => Ok(()),
     }
 }

@@ -62,10 +62,9 @@ use crate::{metrics::WorkerMetrics, node::Node, transport::Transport};
 
 /// What a worker needs of the world.
 pub trait World: Send {
-    /// Registers a connection's readiness under its key.
+    /// Registers a connection's readiness under its key, until its descriptor is closed. What was there before makes an
+    /// event as well.
     fn register(&mut self, transport: &mut dyn Transport, key: u64) -> std::io::Result<()>;
-    /// Takes it out again; its descriptor is about to be closed.
-    fn deregister(&mut self, transport: &mut dyn Transport);
     /// Runs a call of the engine that finishes later.
     fn spawn(&mut self, call: Pin<Box<dyn Future<Output = ()> + Send>>);
 }

@@ -92,7 +92,6 @@ impl World for SimulatedWorld {
     fn register(&mut self, _: &mut dyn Transport, _: u64) -> io::Result<()> {
         Ok(())
     }
-    fn deregister(&mut self, _: &mut dyn Transport) {}
     fn spawn(&mut self, call: Call) {
         self.calls.lock().unwrap().push(call);
     }
