@@ -14,7 +14,7 @@ pub enum Event {
         /// The message: its fragments joined, unmasked and inflated.
         payload: Bytes,
     },
-    /// A ping, which was answered.
+    /// A ping, which was answered; in a flood of them the latest is.
     Ping(Bytes),
     /// The answer to a ping, or an unasked sign of life.
     Pong(Bytes),

@@ -22,6 +22,9 @@
 //!    and the peer may never see the close frame.)
 //! 4. Read, and hand what came to [`receive`](Connection::receive): nothing at the end of the stream, as `read` says.
 //!
+//! Where a write fails, say so by [`handle_write_error`](Connection::handle_write_error) and read on for a short time: the peer may
+//! have closed before, and its close frame says why. Where a read fails, that is the end of the stream.
+//!
 //! # Time
 //!
 //! A connection has no clock. The caller bounds three waits, each as long as it likes: for the handshake (drop it),
@@ -37,6 +40,7 @@
 
 mod event;
 mod open;
+mod output;
 
 use std::fmt;
 
@@ -44,29 +48,23 @@ use bytes::{Buf, BytesMut};
 
 pub use event::{End, Event};
 pub use open::{ClientHandshake, ServerHandshake};
+pub use output::PONG_BYTES;
+use output::{Masks, Output};
 
 #[cfg(feature = "deflate")]
-use super::deflate::{Agreement, Deflater};
+use super::deflate::Agreement;
 use super::{
     CloseCode, DeframeLimits, FrameError, MAX_CONTROL_BYTES, MessageKind, Opcode, Role, WebsocketDeframer,
-    write_close, write_frame,
 };
-
-/// A client's source of masks: four bytes for each frame, from a strong source of entropy (RFC 6455 section 5.3), for
-/// example `|| rand::random()`.
-type Masks = Box<dyn FnMut() -> [u8; 4] + Send>;
 
 /// One connection after its handshake. See the [module](self) for the loop around it.
 pub struct Connection {
+    role: Role,
     deframer: WebsocketDeframer,
-    #[cfg(feature = "deflate")]
-    deflater: Option<Deflater>,
-    /// A client's; a server's frames are not masked (RFC 6455 section 5.1).
-    masks: Option<Masks>,
     subprotocol: Option<Box<str>>,
     /// What came and was not looked at.
     input: BytesMut,
-    output: BytesMut,
+    output: Output,
     /// The peer will say no more.
     input_ended: bool,
     phase: Phase,
@@ -100,6 +98,9 @@ pub enum SendError {
     /// RFC 6455 section 5.5.1: no data frame follows a close frame; and none can follow the end of the stream.
     #[error("the connection is closing, and nothing more can be sent")]
     Closing,
+    /// The socket takes nothing any more ([`Connection::handle_write_error`]).
+    #[error("the stream can't be written any more, so nothing can be sent")]
+    Unwritable,
     /// RFC 6455 section 5.5: the payload of a control frame.
     #[error("a ping of {0} bytes: it may carry at most {MAX_CONTROL_BYTES}")]
     PingTooLong(usize),
@@ -119,13 +120,11 @@ impl Connection {
 
     fn new(role: Role, limits: DeframeLimits, masks: Option<Masks>) -> Self {
         Self {
+            role,
             deframer: WebsocketDeframer::new(role, limits),
-            #[cfg(feature = "deflate")]
-            deflater: None,
-            masks,
             subprotocol: None,
             input: BytesMut::new(),
-            output: BytesMut::new(),
+            output: Output::new(masks),
             input_ended: false,
             phase: Phase::Open,
         }
@@ -136,7 +135,7 @@ impl Connection {
     pub fn with_deflate(mut self, agreement: Agreement) -> Self {
         let (inflater, deflater) = agreement.into_halves(self.role());
         self.deframer = self.deframer.with_inflater(inflater);
-        self.deflater = Some(deflater);
+        self.output.deflater = Some(deflater);
         self
     }
 
@@ -144,18 +143,26 @@ impl Connection {
     /// [`MIN_DEFLATED_BYTES`](super::deflate::MIN_DEFLATED_BYTES).
     #[cfg(feature = "deflate")]
     pub fn compressing_from(mut self, bytes: usize) -> Self {
-        self.deflater = self.deflater.map(|deflater| deflater.with_min_bytes(bytes));
+        self.output.deflater = self.output.deflater.map(|deflater| deflater.with_min_bytes(bytes));
         self
     }
 
     /// Which side this is.
     pub fn role(&self) -> Role {
-        if self.masks.is_some() { Role::Client } else { Role::Server }
+        self.role
     }
 
     /// The subprotocol that the handshake agreed on, if any.
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// Whether the handshake agreed to compress messages (RFC 7692).
+    pub fn compresses(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.output.deflater.is_some();
+        #[cfg(not(feature = "deflate"))]
+        false
     }
 
     /// What the connection waits for.
@@ -180,10 +187,17 @@ impl Connection {
         }
     }
 
+    /// How much was received and not looked at. Each event is looked for when it is asked for, so whoever receives
+    /// faster than it polls can bound by this what waits.
+    pub fn unread_bytes(&self) -> usize {
+        self.input.len()
+    }
+
     /// What was found next in what was received, or nothing until more is. The last event is [`Event::Ended`].
     ///
     /// A ping is answered, and so is a close frame, before the event says that it came: the answer is in
-    /// [`output`](Self::output).
+    /// [`output`](Self::output). What is sent on an event goes out before anything that comes of the bytes behind it.
+    /// While [`PONG_BYTES`] of pongs wait to be written, only the latest ping is answered (RFC 6455 section 5.5.3).
     pub fn poll_event(&mut self) -> Option<Event> {
         while matches!(self.phase, Phase::Open | Phase::CloseWritten) {
             if self.input.is_empty() {
@@ -204,7 +218,7 @@ impl Connection {
                 Some(Event::Ping(payload)) => {
                     // RFC 6455 section 5.5.2: a ping is answered unless the peer's close frame came before it. Ours is
                     // no reason not to: section 5.5.1 forbids data frames after it, and a pong is none.
-                    self.write(Opcode::Pong, &payload);
+                    self.output.write_pong(&payload);
                     return Some(Event::Ping(payload));
                 }
                 Some(event) => return Some(event),
@@ -216,9 +230,19 @@ impl Connection {
     /// What is to be written to the peer, in its order. Take off what was written, all or a part:
     /// `stream.write_all(&connection.output().split())`, or tokio's `stream.write_all_buf(connection.output())`.
     ///
-    /// It grows by what is sent and by answers to pings, so it is written before more is received.
+    /// It grows by what is sent, so it is written before more is sent; answers to pings are at most [`PONG_BYTES`] and
+    /// two of the longest.
     pub fn output(&mut self) -> &mut BytesMut {
-        &mut self.output
+        self.output.bytes()
+    }
+
+    /// Nothing can be written to the peer any more: the socket said so. What waits is dropped, and nothing is sent or
+    /// answered from here on.
+    ///
+    /// What was received, and can still be, is read on, for a time of the caller's: the peer's close frame may be in it,
+    /// and tells by [`End::Closed`] why the peer takes nothing.
+    pub fn handle_write_error(&mut self) {
+        self.output.break_off();
     }
 
     /// Sends a message of text or bytes, in one frame. Text must be valid UTF-8: see [`send_text`](Self::send_text).
@@ -228,7 +252,7 @@ impl Connection {
             MessageKind::Text => Opcode::Text,
             MessageKind::Binary => Opcode::Binary,
         };
-        self.write(opcode, payload);
+        self.output.write(opcode, payload);
         Ok(())
     }
 
@@ -243,7 +267,7 @@ impl Connection {
         if payload.len() > MAX_CONTROL_BYTES {
             return Err(SendError::PingTooLong(payload.len()));
         }
-        self.write(Opcode::Ping, payload);
+        self.output.write(Opcode::Ping, payload);
         Ok(())
     }
 
@@ -251,7 +275,7 @@ impl Connection {
     /// sent before it heard of this still come. A reason longer than 123 bytes is cut at a character's boundary.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         if self.phase == Phase::Open {
-            self.write_close(Some(code), reason);
+            self.output.write_close(Some(code), reason);
             self.phase = Phase::CloseWritten;
         }
     }
@@ -269,13 +293,17 @@ impl Connection {
     }
 
     fn check_open(&self) -> Result<(), SendError> {
-        if self.phase == Phase::Open { Ok(()) } else { Err(SendError::Closing) }
+        match self.phase {
+            Phase::Open if self.output.is_broken() => Err(SendError::Unwritable),
+            Phase::Open => Ok(()),
+            _ => Err(SendError::Closing),
+        }
     }
 
     fn answer_close(&mut self, code: Option<CloseCode>, reason: Box<str>) -> Event {
         if self.phase == Phase::Open {
             // RFC 6455 section 5.5.1: the answer typically echoes the code.
-            self.write_close(code, "");
+            self.output.write_close(code, "");
         }
         let event = self.finish(End::Closed { code, reason });
         // RFC 6455 section 7.1.1: the server ends the stream first, and the client waits for that.
@@ -288,7 +316,7 @@ impl Connection {
     /// RFC 6455 section 7.1.7: to fail the connection, say why, and end the stream without waiting for an answer.
     fn fail(&mut self, error: FrameError) -> Event {
         if self.phase == Phase::Open {
-            self.write_close(CloseCode::new(error.close_code()), &error.to_string());
+            self.output.write_close(CloseCode::new(error.close_code()), &error.to_string());
         }
         self.finish(End::Failed(error))
     }
@@ -297,20 +325,6 @@ impl Connection {
         self.phase = Phase::Finished;
         self.input = BytesMut::new();
         Event::Ended(end)
-    }
-
-    fn write(&mut self, opcode: Opcode, payload: &[u8]) {
-        let mask = self.masks.as_mut().map(|masks| masks());
-        #[cfg(feature = "deflate")]
-        if let Some(deflater) = &mut self.deflater {
-            return deflater.write_frame(&mut self.output, opcode, payload, mask);
-        }
-        write_frame(&mut self.output, opcode, payload, mask);
-    }
-
-    fn write_close(&mut self, code: Option<CloseCode>, reason: &str) {
-        let mask = self.masks.as_mut().map(|masks| masks());
-        write_close(&mut self.output, code, reason, mask);
     }
 }
 

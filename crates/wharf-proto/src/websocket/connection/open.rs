@@ -61,7 +61,7 @@ impl ServerHandshake {
         let (head_bytes, accepted) = (request.head_bytes(), request.accept(policy)?);
         received.advance(head_bytes);
         let mut connection = Connection::new(Role::Server, limits, None);
-        accepted.write_response(&mut connection.output);
+        accepted.write_response(connection.output());
         connection.input = received;
         connection.subprotocol = accepted.subprotocol().map(Into::into);
         #[cfg(feature = "deflate")]
@@ -105,6 +105,12 @@ impl<'a> ClientHandshake<'a> {
             None if bytes.is_empty() => Err(AnswerError::Ended),
             None => Ok(false),
         }
+    }
+
+    /// All that came so far. Where [`receive`](Self::receive) said [`AnswerError::Status`],
+    /// [`OrdinaryAnswer::read`](crate::websocket::handshake::OrdinaryAnswer::read) finds in it what the server says of it.
+    pub fn received(&self) -> &[u8] {
+        &self.received
     }
 
     /// The connection that the answer opened, with what came after the answer in its input. Each frame is masked by

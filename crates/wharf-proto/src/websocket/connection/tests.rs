@@ -1,7 +1,8 @@
 use super::*;
 use crate::websocket::{
     WebsocketEvent,
-    handshake::{AnswerError, ClientRequest, MAX_REQUEST_HEAD_BYTES, Policy, Refusal},
+    handshake::{AnswerError, ClientRequest, MAX_REQUEST_HEAD_BYTES, OrdinaryAnswer, Policy, Refusal},
+    write_close, write_frame,
 };
 
 const LIMITS: DeframeLimits = DeframeLimits { message_bytes: 100_000, fragments: 8 };
@@ -212,6 +213,120 @@ fn a_ping_is_at_most_125_bytes() {
     assert!(server.output().is_empty());
 }
 
+/// Pings a connection so often, while nothing is written, and says what the pong to the last is.
+fn flood(connection: &mut Connection, times: u8) -> String {
+    let mask = (connection.role() == Role::Server).then_some(MASK);
+    for at in 0..times {
+        connection.receive(&masked(|out| write_frame(out, Opcode::Ping, &[b'a' + at % 26; 125], mask)));
+        assert!(matches!(connection.poll_event(), Some(Event::Ping(_))));
+    }
+    format!("{:?}", WebsocketEvent::Pong(&[b'a' + (times - 1) % 26; 125]))
+}
+
+// RFC 6455 section 5.5.3.
+#[test]
+fn a_flood_of_pings_costs_a_bounded_number_of_pongs_and_the_latest_is_answered() {
+    let most = PONG_BYTES + 2 * 131;
+    for mut one in [server(), client()] {
+        let last = flood(&mut one, 200);
+        assert!((PONG_BYTES..most).contains(&one.output().len()));
+        assert_eq!(written(&mut one).last(), Some(&last));
+
+        // A peer that takes a byte now and then gets no more of them for it.
+        for round in 1..=200 {
+            flood(&mut one, 1 + round);
+            let waiting = one.output().len();
+            assert!(waiting < most, "{waiting}");
+            if waiting > PONG_BYTES {
+                one.output().advance(1);
+            }
+        }
+        // Its last ping is answered all the same, once there is room.
+        let mut waiting = 0;
+        while one.output().len() != waiting {
+            waiting = one.output().len();
+            flood(&mut one, 1);
+        }
+        let last = flood(&mut one, 7);
+        assert_eq!(one.output().len(), waiting);
+        one.output().advance(waiting);
+        assert_eq!(written(&mut one), [last]);
+        assert!(one.output().is_empty());
+    }
+}
+
+#[test]
+fn a_ping_that_waits_for_its_pong_is_answered_before_a_close() {
+    let mut server = server();
+    let last = flood(&mut server, 200);
+    server.close(CloseCode::NORMAL, "");
+    let said = written(&mut server);
+    assert_eq!(said[said.len() - 2], last);
+    assert!(said[said.len() - 1].contains("1000"), "{said:?}");
+}
+
+#[test]
+fn an_answer_to_a_message_goes_out_before_what_the_bytes_behind_it_bring() {
+    let mut client = client();
+    client.receive(b"\x81\x02hi\x89\x00\xf1\x00");
+    assert!(matches!(client.poll_event(), Some(Event::Message { .. })));
+    assert_eq!(client.unread_bytes(), 4);
+    client.send_text("hi too").unwrap();
+    assert_eq!(client.poll_event(), Some(Event::Ping(Default::default())));
+    let event = client.poll_event();
+    assert_eq!(event, Some(Event::Ended(End::Failed(FrameError::ReservedBits))));
+    let said = written(&mut client);
+    assert!(said[0].contains("Message") && said[1].contains("Pong") && said[2].contains("1002"), "{said:?}");
+    assert_eq!(client.unread_bytes(), 0);
+}
+
+#[test]
+fn a_close_that_came_before_the_socket_broke_is_still_heard() {
+    for mut one in [server(), client()] {
+        let mask = (one.role() == Role::Server).then_some(MASK);
+        one.send_text("into the void").unwrap();
+        one.handle_write_error();
+        assert!(one.output().is_empty());
+        assert_eq!(one.send_text("more"), Err(SendError::Unwritable));
+        assert_eq!(one.ping(b""), Err(SendError::Unwritable));
+        one.receive(&masked(|out| {
+            write_frame(out, Opcode::Text, b"last", mask);
+            write_frame(out, Opcode::Ping, b"", mask);
+            write_close(out, CloseCode::new(3005), "moved", mask);
+        }));
+        assert!(matches!(one.poll_event(), Some(Event::Message { .. })));
+        assert!(matches!(one.poll_event(), Some(Event::Ping(_))));
+        assert_eq!(one.poll_event(), Some(closed(3005, "moved")));
+        assert!(one.output().is_empty());
+        assert_eq!(one.send_text("late"), Err(SendError::Closing));
+    }
+    let mut silent = server();
+    silent.handle_write_error();
+    silent.close(CloseCode::NORMAL, "");
+    assert!(silent.output().is_empty());
+    silent.receive(b"");
+    assert_eq!(silent.poll_event(), Some(Event::Ended(End::Lost)));
+}
+
+// RFC 6455 section 5.3.
+#[test]
+fn every_frame_of_a_client_has_a_mask_of_its_own() {
+    let mut mask = [0; 4];
+    let mut client = Connection::client(LIMITS, move || {
+        mask[3] += 1;
+        mask
+    });
+    client.send_text("").unwrap();
+    client.ping(b"").unwrap();
+    client.receive(b"\x89\x00");
+    client.poll_event();
+    client.close(CloseCode::NORMAL, "");
+    let frames = client.output().split();
+    let ends: Vec<_> = [6, 12, 18, 26].into_iter().zip([6, 6, 6, 8]).collect();
+    let masks: Vec<_> = ends.into_iter().map(|(end, len)| frames[end - len + 5]).collect();
+    assert_eq!((masks, frames.len()), (vec![1, 2, 3, 4], 26));
+}
+
 #[test]
 fn a_connection_can_move_to_another_thread() {
     fn is_send<T: Send>() {}
@@ -260,6 +375,7 @@ fn a_handshake_opens_both_ends_and_loses_nothing_behind_it() {
         let policy = Policy { subprotocols: &["mqtt"], ..Policy::default() };
         let (server, client) = shake_hands(request(), &policy, piece);
         assert_eq!((server.subprotocol(), client.subprotocol()), (Some("mqtt"), Some("mqtt")));
+        assert!(!server.compresses() && !client.compresses());
     }
 }
 
@@ -273,6 +389,7 @@ fn messages_are_compressed_where_both_agreed() {
     {
         let request = ClientRequest { deflate: offer, ..request() };
         let (mut server, mut client) = shake_hands(request, &Policy { deflate, ..Policy::default() }, 7);
+        assert_eq!((server.compresses(), client.compresses()), (compressed, compressed));
         let message = "ship in sight ".repeat(100);
         let expected = [Event::Message { kind: MessageKind::Text, payload: message.clone().into() }];
         server.send_text(&message).unwrap();
@@ -314,6 +431,16 @@ fn a_refused_request_has_its_answer() {
     }
     assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
     assert_eq!(body, format!("{refusal}\n"));
+}
+
+#[test]
+fn what_a_refusal_says_is_there_to_be_told() {
+    let mut asking = ClientHandshake::new(request()).unwrap();
+    let refusal = Refusal::Origin.response();
+    assert_eq!(asking.receive(&refusal), Err(AnswerError::Status(403)));
+    let answer = OrdinaryAnswer::read(asking.received()).unwrap();
+    let said = &asking.received()[answer.head_bytes..];
+    assert_eq!(said, format!("{}\n", Refusal::Origin).as_bytes());
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! Asks for a WebSocket over a stream, and says in plain words what an answer means that opens none.
 
 use bytes::BytesMut;
+use rand::{RngExt, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
 use wharf_proto::websocket::{
-    deflate::Parameters,
+    ClientHandshake, Connection as Codec,
     handshake::{AnswerError, ClientRequest, OrdinaryAnswer},
 };
 
@@ -16,13 +17,8 @@ use super::{
 };
 use crate::client::event::Ending;
 
-/// What a handshake came to.
-pub(super) struct Opened {
-    pub(super) subprotocol: Option<String>,
-    pub(super) deflate: Option<Parameters>,
-    /// What came behind the answer.
-    pub(super) rest: BytesMut,
-}
+/// Bytes that are read at once of an answer; most have no more.
+const ANSWER_BYTES: usize = 1_024;
 
 /// Shakes hands, all of it within [`STEP_TIMEOUT`].
 pub(super) async fn shake_hands(
@@ -30,7 +26,7 @@ pub(super) async fn shake_hands(
     host: &str,
     target: &str,
     options: &WebsocketOptions,
-) -> Result<Opened, LinkError> {
+) -> Result<Codec, LinkError> {
     let shaking = ask(stream, host, target, options);
     let late = |_| LinkError::Ended(Ending::no_answer(&format!("the WebSocket handshake on {target}")));
     timeout(STEP_TIMEOUT, shaking).await.map_err(late)?
@@ -41,7 +37,7 @@ async fn ask(
     host: &str,
     target: &str,
     options: &WebsocketOptions,
-) -> Result<Opened, LinkError> {
+) -> Result<Codec, LinkError> {
     let subprotocols: Vec<_> = options.subprotocols.iter().map(String::as_str).collect();
     let headers: Vec<_> =
         options.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -54,25 +50,27 @@ async fn ask(
         deflate: options.deflate,
         headers: &headers,
     };
-    let mut output = BytesMut::new();
-    request.write(&mut output).map_err(|error| LinkError::Handshake(error.to_string()))?;
-    stream.write_all(&output).await.map_err(|error| LinkError::unanswered(target, Some(&error)))?;
-    let mut input = BytesMut::new();
-    let answer = loop {
-        match request.check(&input) {
-            Ok(Some(answer)) => break answer,
-            Ok(None) => {}
-            Err(AnswerError::Status(_)) => return Err(refusal(stream, input, target).await),
-            Err(error) => return Err(LinkError::Handshake(error.to_string())),
+    let faulty = |error: &dyn std::error::Error| LinkError::Handshake(error.to_string());
+    let mut handshake = ClientHandshake::new(request).map_err(|error| faulty(&error))?;
+    let cut = |error| LinkError::unanswered(target, Some(&error));
+    stream.write_all(&handshake.output().split()).await.map_err(cut)?;
+    let mut bytes = [0; ANSWER_BYTES];
+    loop {
+        let read = stream.read(&mut bytes).await.map_err(cut)?;
+        match handshake.receive(&bytes[..read]) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(AnswerError::Ended) => return Err(LinkError::unanswered(target, None)),
+            Err(AnswerError::Status(_)) => {
+                return Err(refusal(stream, handshake.received().into(), target).await);
+            }
+            Err(error) => return Err(faulty(&error)),
         }
-        match stream.read_buf(&mut input).await {
-            Ok(0) => return Err(LinkError::unanswered(target, None)),
-            Ok(_) => {}
-            Err(error) => return Err(LinkError::unanswered(target, Some(&error))),
-        }
-    };
-    let _ = input.split_to(answer.head_bytes);
-    Ok(Opened { subprotocol: answer.subprotocol.map(str::to_owned), deflate: answer.deflate, rest: input })
+    }
+    // RFC 6455 section 5.3: a mask comes from a strong source of entropy, new for each frame.
+    let mut masks: StdRng = rand::make_rng();
+    let codec = handshake.open(options.limits, move || masks.random()).map_err(|error| faulty(&error))?;
+    Ok(codec.compressing_from(options.min_deflated_bytes))
 }
 
 /// What an ordinary answer says, the beginning of its body included if it comes soon.

@@ -69,8 +69,6 @@ pub struct WebsocketLink {
     stream: Box<dyn Wire>,
     connection: Connection,
     buffer: Box<[u8]>,
-    subprotocol: Option<String>,
-    compresses: bool,
 }
 
 impl WebsocketLink {
@@ -91,26 +89,18 @@ impl WebsocketLink {
         target: &str,
         options: &WebsocketOptions,
     ) -> Result<Self, LinkError> {
-        let opened = handshake::shake_hands(&mut stream, host, target, options).await?;
-        let mut connection = Connection::new(options, opened.deflate, rand::make_rng());
-        connection.handle_bytes(&opened.rest);
-        Ok(Self {
-            stream,
-            connection,
-            buffer: vec![0; READ_BYTES].into(),
-            subprotocol: opened.subprotocol,
-            compresses: opened.deflate.is_some(),
-        })
+        let codec = handshake::shake_hands(&mut stream, host, target, options).await?;
+        Ok(Self { stream, connection: Connection::new(codec), buffer: vec![0; READ_BYTES].into() })
     }
 
     /// The subprotocol that the server chose of those offered.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.subprotocol.as_deref()
+        self.connection.subprotocol()
     }
 
     /// Whether both sides agreed to compress messages.
     pub fn compresses(&self) -> bool {
-        self.compresses
+        self.connection.compresses()
     }
 
     /// The next message, ping or pong. Pings are answered, first if the socket takes it. After the last one the error
