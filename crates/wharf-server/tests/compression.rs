@@ -11,7 +11,10 @@ use common::{
     websocket::{Incoming, WebSocket},
 };
 use serde_json::{Value, json};
-use wharf_proto::websocket::deflate::{Compression, Deflater, WindowBits};
+use wharf_proto::websocket::{
+    Opcode,
+    deflate::{Compression, Deflater, WindowBits},
+};
 
 const PATH: &str = "/connection/websocket";
 const OFFER: &str = "permessage-deflate; client_max_window_bits";
@@ -265,20 +268,23 @@ fn compressed_fragments_of_one_byte_a_segment_are_the_same_message() {
     assert_eq!(client.publications(1), [article(7)]);
 }
 
+/// A namespace that keeps history and where everybody may do everything, with these switches on.
+fn namespace(name: &str, switches: &[&str]) -> String {
+    let allowed = ["subscribe", "publish", "presence", "history"]
+        .map(|what| format!("allow_{what}_for_client = true\nallow_{what}_for_anonymous = true\n"));
+    let switches: String = switches.iter().map(|switch| format!("{switch} = true\n")).collect();
+    let history = "history_size = 10\nhistory_ttl = \"60s\"\nallow_recovery = true\n";
+    format!("[[channel.namespaces]]\nname = {name:?}\n{history}{}{switches}", allowed.concat())
+}
+
 // Row 39.
 #[test]
 fn what_tells_of_a_channel_of_an_uncompressed_namespace_is_never_compressed() {
-    let kind = |name: &str, more: &str| {
-        let allowed = ["subscribe", "publish", "history"]
-            .map(|what| format!("allow_{what}_for_client = true\nallow_{what}_for_anonymous = true\n"));
-        let history = "history_size = 10\nhistory_ttl = \"60s\"\nallow_recovery = true\n";
-        format!("[[channel.namespaces]]\nname = {name:?}\n{more}{history}{}", allowed.concat())
-    };
     let switches = "enabled = true\nserver_context_takeover = true\nclient_context_takeover = true\n";
     let configuration = format!(
         "[compression]\n{switches}[client]\nanonymous = true\n{}{}",
-        kind("chat", ""),
-        kind("bank", "uncompressed = true\n")
+        namespace("chat", &[]),
+        namespace("bank", &["uncompressed"])
     );
     for offer in [OFFER, "permessage-deflate; server_no_context_takeover"] {
         let server = Setup::new().configuration(&configuration).start();
@@ -297,6 +303,53 @@ fn what_tells_of_a_channel_of_an_uncompressed_namespace_is_never_compressed() {
             assert_eq!(client.subscribe_with(request)["publications"][0]["data"], article(1));
             counted += compressed;
             assert_eq!(server.metric("wharf_deflated_messages_total"), counted, "{channel}: {offer}");
+        }
+    }
+}
+
+// Row 39.
+#[test]
+fn nor_who_is_there_nor_what_a_one_way_connect_brings_of_such_a_channel() {
+    let told = ["presence", "join_leave", "force_push_join_leave"];
+    // Without a length at which it begins, so that everything that may be compressed is.
+    let configuration = format!(
+        "[compression]\nenabled = true\nserver_context_takeover = true\nmin_deflated_bytes = 0\n[client]\n\
+         anonymous = true\n{}{}{}",
+        namespace("chat", &told),
+        namespace("bank", &[&told[..], &["uncompressed"]].concat()),
+        namespace("quiet", &[])
+    );
+    for offer in [OFFER, "permessage-deflate; server_no_context_takeover"] {
+        let server = Setup::new().configuration(&configuration).start();
+        let counted = || server.metric("wharf_deflated_messages_total");
+        for (channel, compressed) in [("bank:1", false), ("chat:1", true)] {
+            let mut first = Client::new(WebSocket::offering(server.address(), PATH, offer));
+            first.connect();
+            // With its own join, a stranger's join and leave, and who is there.
+            let before = counted();
+            first.subscribe(channel);
+            assert!(first.push().get("join").is_some());
+            let mut stranger = Client::new(WebSocket::open(server.address(), PATH));
+            stranger.connect();
+            stranger.subscribe(channel);
+            assert!(first.push().get("join").is_some());
+            assert_eq!(first.presence(channel).len(), 2);
+            drop(stranger);
+            assert!(first.push().get("leave").is_some());
+            assert_eq!(counted() - before, if compressed { 5 } else { 0 }, "{channel}: {offer}");
+
+            let epoch = first.call(json!({"history": {"channel": channel}}))["history"]["epoch"].clone();
+            first.publish(channel, article(1));
+            first.publications(1);
+            let before = counted();
+            let mut one_way = WebSocket::offering(server.address(), "/connection/uni_websocket", offer);
+            let recovery = json!({"recover": true, "offset": 0, "epoch": epoch});
+            let connect = json!({"subs": {channel: recovery, "quiet:1": {}}}).to_string();
+            one_way.send_frame(Opcode::Text, connect.as_bytes());
+            let Some(Incoming::Message(said)) = one_way.next() else { panic!("no connect") };
+            assert!(said.contains("all the news"), "{said}");
+            assert!(first.push().get("join").is_some());
+            assert_eq!(counted() > before, compressed, "{channel}: {offer}");
         }
     }
 }
