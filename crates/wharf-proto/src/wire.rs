@@ -126,7 +126,8 @@ pub enum Incoming<'a> {
 pub trait Deframer: Send + 'static {
     /// Takes all of `input` (which may be changed in place, for unmasking) and calls `sink` for each thing
     /// found, in order. After an error the stream cannot be read further. Keeps at most
-    /// `DeframeLimits::message_bytes` and a header; holds no buffer between messages.
+    /// `DeframeLimits::message_bytes` (for a compressed message, what that may take on the wire) and a header; holds
+    /// no buffer between messages.
     fn feed(&mut self, input: &mut [u8], sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), PeerError>;
     /// Bytes held of a message that is not whole yet.
     fn held_bytes(&self) -> usize;

@@ -153,8 +153,8 @@ impl WebsocketDeframer {
     }
 
     /// Memory taken beyond the deframer itself, in bytes: none between messages, and never more than
-    /// [`DeframeLimits::message_bytes`] and [`Self::OVERHEAD_BYTES`]; and where compression was agreed on, what
-    /// its context takes.
+    /// [`DeframeLimits::message_bytes`] and [`Self::OVERHEAD_BYTES`]. Where compression was agreed on, what its
+    /// context takes comes to that; and of a compressed message what can be longer on the wire than it is itself.
     pub fn memory_bytes(&self) -> usize {
         let partial = self.partial.as_ref().map_or(0, |partial| {
             size_of::<Partial>() + partial.message.capacity() + partial.control.capacity()
@@ -165,7 +165,7 @@ impl WebsocketDeframer {
     }
 
     /// The most memory that a partial message takes beside its payload: what is known about it, and a control
-    /// frame in its middle.
+    /// frame in its middle. LIMITS.md counts it.
     pub const OVERHEAD_BYTES: usize = size_of::<Partial>() + super::MAX_CONTROL_BYTES;
 
     /// Reads a header, and the payload too if it lies whole in `input`. Returns how much was taken.

@@ -447,3 +447,8 @@ proptest! {
         prop_assert_eq!(feed_pieces(open(), stream.chunks(1)), whole);
     }
 }
+
+#[test]
+fn a_partial_message_takes_what_limits_md_counts_beside_its_payload() {
+    assert!(WebsocketDeframer::OVERHEAD_BYTES <= 229, "{}", WebsocketDeframer::OVERHEAD_BYTES);
+}
