@@ -9,8 +9,9 @@ use std::{
 };
 
 use common::{
-    program::{text, wharf},
+    program::{Running, text, wharf},
     server::{Server, Setup},
+    suite,
 };
 use serde_json::Value;
 
@@ -23,11 +24,16 @@ fn run(arguments: &[&str]) -> Output {
 
 /// Runs a load with 20 connections for 0.3 s; returns its table and its numbers.
 fn tiny(arguments: &[&str]) -> (String, Value) {
+    saved(&[arguments, &["--connections", "20", "--duration", "300ms"]].concat())
+}
+
+/// Runs a load; returns its table and its numbers.
+fn saved(arguments: &[&str]) -> (String, Value) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("numbers.json");
     let mut all = arguments.to_vec();
     let path = file.to_string_lossy().into_owned();
-    all.extend(["--connections", "20", "--duration", "300ms", "--json", &path]);
+    all.extend(["--json", &path]);
     let output = run(&all);
     assert!(output.status.success(), "{all:?}: {}", text(&output.stderr));
     let numbers = std::fs::read(&file).expect("the file that --json names");
@@ -219,6 +225,86 @@ fn pings_are_answered_while_the_other_side_is_measured() {
         .start();
     let output = run(&["fanout", "-n", "10", "-d", "5s", "--rounds", "2", "--server", &server.url()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// A server of somebody else's, which sends messages back; it has printed its address.
+fn foreign(mut command: Command) -> (Running, String) {
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let server = Running::start(command);
+    let url = server.line();
+    (server, url)
+}
+
+fn npm_ws(arguments: &[&str]) -> (Running, String) {
+    let mut command = Command::new("node");
+    command.arg(suite::script("js/echo_server.mjs")).args(arguments);
+    command.env("WHARF_JUDGES_JS", suite::folder("WHARF_JUDGES_JS"));
+    foreign(command)
+}
+
+fn pypi_websockets() -> (Running, String) {
+    let mut command = Command::new(suite::folder("WHARF_JUDGES_PYTHON").join("bin/python"));
+    command.arg(suite::script("python/echo_server.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    foreign(command)
+}
+
+#[test]
+fn plain_servers_of_others_are_measured_by_echo_and_idle() {
+    for (server, url) in [npm_ws(&[]), pypi_websockets()] {
+        let pid = server.child.id().to_string();
+        let there = ["--plain", "--server", &url, "--pid", &pid];
+        let (table, numbers) = tiny(&[&["echo", "--rounds", "1"], &there[..]].concat());
+        assert!(table.starts_with("plain echo: 20 connections"), "{table}");
+        assert_compared(&table, &numbers, 1);
+        let (_, numbers) = alone(&[&["echo", "--rate", "100"], &there[..]].concat());
+        assert_eq!(number(&numbers, "/server/operations"), 30.0);
+        let (_, numbers) = alone(&[&["idle"], &there[..]].concat());
+        assert!(number(&numbers, "/server/anonymous_kib/1") > 0.0);
+    }
+}
+
+#[test]
+fn pings_of_a_plain_server_are_answered() {
+    let (_server, url) = pypi_websockets();
+    // Twice the time after which that server ends a connection that does not answer.
+    let output = run(&["idle", "--plain", "-n", "5", "-d", "2s", "--floor", "no", "--server", &url]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+/// A server that stands still for half a second delays not one echo, but all that were due in that time. A generator
+/// that waited for it would have asked one, and found 1 of 400 late.
+#[test]
+fn a_delay_of_the_servers_shows_in_all_that_was_due_meanwhile() {
+    let (_server, url) = npm_ws(&["100", "500"]);
+    let (_, numbers) = saved(&[
+        "echo", "--plain", "--server", &url, "--rate", "200", "-n", "1", "-d", "2s", "--rounds", "1",
+        "--floor", "no",
+    ]);
+    assert_eq!(number(&numbers, "/server/operations"), 400.0);
+    let latency = |quantile: &str| number(&numbers, &format!("/server/latency_us/{quantile}"));
+    assert!(latency("p99") > 300_000.0, "{numbers:#}");
+    assert!(latency("max") > 490_000.0, "{numbers:#}");
+}
+
+#[test]
+fn a_run_is_compared_with_a_saved_one() {
+    let server = Server::start();
+    let (url, pid) = (server.url(), server.pid().to_string());
+    let file = server.file("saved.json").to_string_lossy().into_owned();
+    let echo = ["echo", "--rate", "100", "-d", "300ms", "--rounds", "1", "--server", &url, "--pid", &pid];
+    let first = run(&[&echo[..], &["-n", "20", "--json", &file]].concat());
+    assert!(first.status.success(), "{}", text(&first.stderr));
+    let again = text(&run(&[&echo[..], &["-n", "10", "--compare", &file]].concat()).stdout);
+    let (_, changes) = again.split_once("change to the saved run").expect("a comparison");
+    for row in ["x ", "us of processor, each echo", "echo/s", "p99 us", "KiB a connection"] {
+        let line = changes.lines().find(|line| line.starts_with(row));
+        let line = line.unwrap_or_else(|| panic!("{row} in {changes}"));
+        assert!(line.ends_with('%') || line.ends_with('-'), "{line}");
+    }
+    assert!(changes.contains("connections was \"20\" and is \"10\""), "{changes}");
+    let strange = run(&["echo", "--compare", "/dev/null"]);
+    assert_eq!(strange.status.code(), Some(1));
+    assert!(text(&strange.stderr).contains("/dev/null is not what `wharf bench --json`"));
 }
 
 /// A floor as a server that runs already.

@@ -113,7 +113,11 @@ impl Callers {
             caller.socket.keep(&buffer[..end]);
             return Ok(());
         };
-        answer.accepted()?;
+        // A session may have been cut off while its last command was on the way; the others are waited for.
+        let session_gone = matches!(answer.head.status, 404 | 500);
+        if !session_gone || caller.call.is_none_or(|call| call.publications > 0) {
+            answer.accepted()?;
+        }
         caller.socket.keep(&buffer[answer.bytes..end]);
         if let Some(Call { due_ns, publications }) = caller.call.take() {
             tally.acknowledged += publications;

@@ -37,8 +37,9 @@ pub struct Options {
     /// The process of that server, if it runs on this machine: for its time and memory.
     #[arg(long, requires = "server", value_name = "PID")]
     pid: Option<u32>,
-    /// A key of that server's API. With it, publications go through the API instead of by a client.
-    #[arg(long, requires = "server", value_name = "KEY", env = "WHARF_API_KEY", hide_env_values = true)]
+    /// A key of that server's API. With it, publications go through the API instead of by a client. Without --server
+    /// none is needed.
+    #[arg(long, value_name = "KEY", env = "WHARF_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
     /// By default 1,000; for `idle` 10,000, for `publish` 16.
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -66,7 +67,7 @@ pub struct Options {
     /// connections are WebSockets also where the server's are not, and plain HTTP for `publish`.
     #[arg(
         long, value_name = "yes|no", default_value = "yes", num_args = 0..=1, default_missing_value = "yes",
-        action = ArgAction::Set, value_parser = BoolishValueParser::new()
+        action = ArgAction::Set, value_parser = BoolishValueParser::new(), hide_possible_values = true
     )]
     floor: bool,
     /// Save all numbers to this file.
@@ -219,7 +220,7 @@ mod tests {
             (&["fanout", "--saturate"], "fanout, saturated", 1_000, 5, 5),
             (&["fanout", "--burst", "4"], "fanout, in bursts", 1_000, 5, 5),
             (&["idle"], "idle", 10_000, 60, 1),
-            (&["publish", "--channels", "64"], "publish by HTTP", 16, 5, 5),
+            (&["publish", "--channels", "64"], "publish", 16, 5, 5),
             (&["storm"], "reconnect storm", 1_000, 5, 5),
             (&["open", "-n", "50"], "open and subscribe", 50, 5, 5),
         ] {
@@ -245,6 +246,22 @@ mod tests {
         let plain = plan(&[&["echo", "--plain"], &named[..]].concat()).expect("a plan");
         assert_eq!(plain.server.expect("a target").path.as_deref(), Some("/"));
         assert!(plain.shape.plain);
+    }
+
+    #[test]
+    fn the_commands_of_the_documents_are_understood() {
+        let readme = include_str!("../../../../../README.md");
+        let performance = include_str!("../../../../../docs/performance.md");
+        let mut count = 0;
+        for line in readme.lines().chain(performance.lines()) {
+            let line = line.strip_prefix("target/release/").unwrap_or(line);
+            let Some(arguments) = line.strip_prefix("wharf bench ") else { continue };
+            let arguments = arguments.split('#').next().unwrap_or_default();
+            let arguments: Vec<_> = arguments.split_ascii_whitespace().collect();
+            plan(&arguments).unwrap_or_else(|error| panic!("{line}: {error}"));
+            count += 1;
+        }
+        assert!(count > 15, "{count} commands");
     }
 
     #[test]

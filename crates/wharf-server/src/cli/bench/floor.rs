@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     io::{self, ErrorKind, Read as _, Write as _},
+    net::SocketAddr,
     os::fd::AsRawFd as _,
 };
 
@@ -18,6 +19,7 @@ use mio::{
     net::{TcpListener, TcpStream},
     unix::SourceFd,
 };
+use socket2::{Domain, Socket, Type};
 use wharf_proto::websocket::{
     FrameHeader, Opcode, ReservedBits, Role, apply_mask,
     handshake::{Policy, accept},
@@ -35,6 +37,9 @@ const PARENT: Token = Token(usize::MAX - 2);
 /// Read at once, and the longest request or message that may be in parts.
 const READ_BYTES: usize = 256 * 1024;
 
+/// Connections that are not accepted yet: as many as the server lets wait.
+const BACKLOG: i32 = 4096;
+
 const CONNECTED: &[u8] =
     br#"{"id":1,"connect":{"client":"00000000-0000-0000-0000-000000000000","version":"floor","ping":25,"pong":true}}"#;
 const SUBSCRIBED: &[u8] =
@@ -48,7 +53,7 @@ const HTTP_PUBLISHED: &[u8] =
 /// Serves until standard input ends.
 pub fn serve() -> anyhow::Result<()> {
     let mut poll = Poll::new()?;
-    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
+    let mut listener = listen()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let parent = io::stdin().as_raw_fd();
     // A file or /dev/null cannot be waited for; then a signal ends the floor.
@@ -73,6 +78,15 @@ pub fn serve() -> anyhow::Result<()> {
             }
         }
     }
+}
+
+/// A listener that can hold as many connections not yet accepted as the server's.
+fn listen() -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from_std(socket.into()))
 }
 
 /// One socket.

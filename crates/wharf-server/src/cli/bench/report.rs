@@ -170,7 +170,7 @@ impl Report {
             connections: plan.connections,
             channels: shape.channels,
             payload_bytes: shape.payload_bytes,
-            transport: shape.transport.name().to_owned(),
+            transport: scenario.way().to_owned(),
             duration_s: plan.duration.as_secs_f64(),
             rounds: plan.rounds,
             facts,

@@ -61,7 +61,7 @@ fn figures(operation: &str) -> Vec<(String, Figure)> {
     };
     vec![
         ("x".to_owned(), Box::new(|report: &Report| report.ratio) as Figure),
-        (format!("us of processor a {operation}"), server(|figures| figures.cpu_us)),
+        (format!("us of processor, each {operation}"), server(|figures| figures.cpu_us)),
         (
             format!("{operation}/s"),
             server(|figures| (figures.operations > 0).then_some(figures.operations_a_second)),

@@ -119,7 +119,7 @@ fn a_saved_report_is_read_back_and_its_change_is_shown() {
     let text = serde_json::to_string(&report(Some("delivery"), figures(8), None)).expect("JSON");
     let saved: Report = serde_json::from_str(&text).expect("what was saved");
     let changes = report(Some("delivery"), figures(6), None).changes(&saved);
-    let row = changes.lines().find(|line| line.starts_with("us of processor a delivery")).expect("a row");
+    let row = changes.lines().find(|line| line.starts_with("us of processor, each delivery")).expect("a row");
     assert_eq!(row.split_ascii_whitespace().skip(5).collect::<Vec<_>>(), ["8.00", "6.00", "-25.0", "%"]);
     assert!(!changes.contains("warning"), "{changes}");
     assert!(!changes.contains("KiB"), "neither run has it: {changes}");

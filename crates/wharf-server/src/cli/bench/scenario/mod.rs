@@ -78,6 +78,11 @@ pub trait Scenario: std::fmt::Debug {
         Transport::Websocket
     }
 
+    /// The same, as it is told.
+    fn way(&self) -> &'static str {
+        self.transport().name()
+    }
+
     /// It asks for WebSocket and nothing above it.
     fn is_plain(&self) -> bool {
         false

@@ -18,7 +18,7 @@ pub struct Publish {
 
 impl Scenario for Publish {
     fn name(&self) -> &'static str {
-        "publish by HTTP"
+        "publish"
     }
 
     fn operation(&self) -> Option<&'static str> {
@@ -27,6 +27,10 @@ impl Scenario for Publish {
 
     fn facts(&self) -> Vec<Fact> {
         [("batch", f64::from(self.batch))].into_iter().chain(self.rate.map(|rate| ("rate", rate))).collect()
+    }
+
+    fn way(&self) -> &'static str {
+        "http"
     }
 
     fn connections(&self) -> usize {
