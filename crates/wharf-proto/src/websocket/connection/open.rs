@@ -6,9 +6,27 @@ use super::{Connection, Role};
 use crate::websocket::{
     DeframeLimits,
     handshake::{
-        AnswerError, ClientRequest, InvalidRequest, MAX_REQUEST_HEAD_BYTES, Policy, Refusal, Request,
+        AnswerError, ClientRequest, InvalidRequest, MAX_ANSWER_HEAD_BYTES, MAX_REQUEST_HEAD_BYTES, Policy,
+        Refusal, Request,
     },
 };
+
+/// What came of a head that ends with an empty line. Each byte is searched once for that end, however they come.
+#[derive(Debug, Default)]
+struct Received {
+    bytes: BytesMut,
+    searched: usize,
+}
+
+impl Received {
+    /// Adds what was read; true if an end is in it, or reaches into it from before.
+    fn add(&mut self, bytes: &[u8]) -> bool {
+        self.bytes.extend_from_slice(bytes);
+        let from = self.searched.saturating_sub(3);
+        self.searched = self.bytes.len();
+        self.bytes[from..].windows(4).any(|end| end == b"\r\n\r\n")
+    }
+}
 
 /// The server's half: takes bytes until a request is whole, shows it, and makes the connection.
 ///
@@ -17,9 +35,9 @@ use crate::websocket::{
 /// by [`MAX_REQUEST_HEAD_BYTES`], and for how long by the caller.
 #[derive(Debug, Default)]
 pub struct ServerHandshake {
-    received: BytesMut,
-    /// So much of it was searched for the end of the head.
-    searched: usize,
+    received: Received,
+    /// The end of the head has come.
+    is_whole: bool,
 }
 
 impl ServerHandshake {
@@ -28,25 +46,20 @@ impl ServerHandshake {
         Self::default()
     }
 
-    /// Takes what was read; true once the head of the request is whole. Nothing means the end of the stream. Each byte
-    /// is searched once, however they come.
+    /// Takes what was read; true once the head of the request is whole, and from then on. Nothing means the end of the
+    /// stream.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<bool, Refusal> {
-        self.received.extend_from_slice(bytes);
-        let from = self.searched.saturating_sub(3);
-        self.searched = self.received.len();
-        let is_whole = self.received[from..].windows(4).any(|end| end == b"\r\n\r\n");
-        if bytes.is_empty() && !is_whole {
-            return Err(Refusal::Malformed);
+        self.is_whole |= self.received.add(bytes);
+        match self.is_whole {
+            false if bytes.is_empty() => Err(Refusal::Malformed),
+            false if self.received.bytes.len() < MAX_REQUEST_HEAD_BYTES => Ok(false),
+            _ => Request::read(&self.received.bytes).map(|request| request.is_some()),
         }
-        if !is_whole && self.received.len() < MAX_REQUEST_HEAD_BYTES {
-            return Ok(false);
-        }
-        Request::read(&self.received).map(|request| request.is_some())
     }
 
     /// The request, once it is whole: for whoever serves several paths, or looks at cookies or tokens.
     pub fn request(&self) -> Option<Request<'_>> {
-        Request::read(&self.received).ok().flatten()
+        Request::read(&self.received.bytes).ok().flatten()
     }
 
     /// Accepts the request, if it is whole and the policy allows it: the answer is in the connection's output, and what
@@ -54,7 +67,7 @@ impl ServerHandshake {
     ///
     /// Compression is agreed on only where the crate is built with the feature `deflate`.
     pub fn accept(self, policy: &Policy<'_>, limits: DeframeLimits) -> Result<Connection, Refusal> {
-        let Self { mut received, .. } = self;
+        let Self { received: Received { bytes: mut received, .. }, .. } = self;
         let request = Request::read(&received)?.ok_or(Refusal::Malformed)?;
         #[cfg(not(feature = "deflate"))]
         let policy = &Policy { deflate: None, ..*policy };
@@ -77,7 +90,9 @@ impl ServerHandshake {
 pub struct ClientHandshake<'a> {
     request: ClientRequest<'a>,
     output: BytesMut,
-    received: BytesMut,
+    received: Received,
+    /// The answer is whole, and a yes.
+    is_open: bool,
 }
 
 impl<'a> ClientHandshake<'a> {
@@ -89,7 +104,7 @@ impl<'a> ClientHandshake<'a> {
         let request = ClientRequest { deflate: None, ..request };
         let mut output = BytesMut::new();
         request.write(&mut output)?;
-        Ok(Self { request, output, received: BytesMut::new() })
+        Ok(Self { request, output, received: Received::default(), is_open: false })
     }
 
     /// What is to be written to the server: the request. Take off what was written.
@@ -97,20 +112,21 @@ impl<'a> ClientHandshake<'a> {
         &mut self.output
     }
 
-    /// Takes what was read; true once the server's answer is whole and a yes. Nothing means the end of the stream.
+    /// Takes what was read; true once the server's answer is whole and a yes, and from then on. Nothing means the end of
+    /// the stream.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<bool, AnswerError> {
-        self.received.extend_from_slice(bytes);
-        match self.request.check(&self.received)? {
-            Some(_) => Ok(true),
-            None if bytes.is_empty() => Err(AnswerError::Ended),
-            None => Ok(false),
+        let has_end = self.received.add(bytes);
+        // Interim answers have ends as well.
+        if !self.is_open && (has_end || self.received.bytes.len() >= MAX_ANSWER_HEAD_BYTES) {
+            self.is_open = self.request.check(&self.received.bytes)?.is_some();
         }
+        if self.is_open || !bytes.is_empty() { Ok(self.is_open) } else { Err(AnswerError::Ended) }
     }
 
     /// All that came so far. Where [`receive`](Self::receive) said [`AnswerError::Status`],
     /// [`OrdinaryAnswer::read`](crate::websocket::handshake::OrdinaryAnswer::read) finds in it what the server says of it.
     pub fn received(&self) -> &[u8] {
-        &self.received
+        &self.received.bytes
     }
 
     /// The connection that the answer opened, with what came after the answer in its input. Each frame is masked by
@@ -122,7 +138,7 @@ impl<'a> ClientHandshake<'a> {
         limits: DeframeLimits,
         masks: impl FnMut() -> [u8; 4] + Send + 'static,
     ) -> Result<Connection, AnswerError> {
-        let Self { request, mut received, .. } = self;
+        let Self { request, received: Received { bytes: mut received, .. }, .. } = self;
         let answer = request.check(&received)?.ok_or(AnswerError::Ended)?;
         received.advance(answer.head_bytes);
         let mut connection = Connection::client(limits, masks);

@@ -469,6 +469,27 @@ fn a_request_longer_than_its_bound_is_refused_when_it_is_reached() {
 }
 
 #[test]
+fn what_comes_behind_a_whole_head_keeps_it_whole() {
+    let mut asking = ClientHandshake::new(request()).unwrap();
+    let mut asked = ServerHandshake::new();
+    assert_eq!(asked.receive(&asking.output().split()), Ok(true));
+    for behind in [&masked(|out| write_frame(out, Opcode::Ping, b"", Some(MASK)))[..], b""] {
+        assert_eq!(asked.receive(behind), Ok(true));
+    }
+    let mut server = asked.accept(&Policy::default(), LIMITS).unwrap();
+    assert_eq!(server.poll_event(), Some(Event::Ping(Default::default())));
+
+    let answer = server.output().split();
+    let head_bytes = answer.len() - 2; // A pong is behind it.
+    assert_eq!(asking.receive(&answer[..head_bytes]), Ok(true));
+    for behind in [&answer[head_bytes..], b""] {
+        assert_eq!(asking.receive(behind), Ok(true));
+    }
+    let mut client = asking.open(LIMITS, || MASK).unwrap();
+    assert_eq!(client.poll_event(), Some(Event::Pong(Default::default())));
+}
+
+#[test]
 fn a_handshake_that_is_cut_off_is_an_error_in_both_roles() {
     let mut asked = ServerHandshake::new();
     assert_eq!(asked.receive(b"GET / HT"), Ok(false));
