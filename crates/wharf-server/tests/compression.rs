@@ -180,6 +180,35 @@ fn past_the_memory_for_all_new_connections_remember_nothing() {
     assert_eq!(member(&server, OFFER, "news").1.as_deref(), Some("permessage-deflate"));
 }
 
+/// What it was not sent is dropped, and its context knows of that: nothing that follows may refer to it.
+#[test]
+fn a_slow_reader_that_remembers_can_read_all_that_comes_and_its_farewell() {
+    let server = remembering().variable("WHARF_LIMITS__OUTBOX_BYTES", "100000").start();
+    let mut slow = WebSocket::offering(server.address(), "/connection/uni_websocket", OFFER);
+    slow.send_frame(Opcode::Text, br#"{"subs":{"news":{}}}"#);
+    assert!(matches!(slow.next(), Some(Incoming::Message(said)) if said.contains("\"connect\"")));
+    let mut published = 0;
+    while server.metric("wharf_slow_closes_total") == 0 {
+        published += 1;
+        assert!(published < 5_000, "nothing bounds what waits");
+        // Digits in no order, which compress to half at best, so that the kernel's buffers fill soon.
+        let digits =
+            (1..=2_500_u64).map(|at| (at * published).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string());
+        publish(&server, "news", &json!(digits.collect::<String>()));
+    }
+    let (mut heard, mut told) = (0, false);
+    let code = loop {
+        match slow.next() {
+            Some(Incoming::Message(said)) if said.contains("\"disconnect\"") => told = said.contains("3008"),
+            Some(Incoming::Message(said)) => heard += u64::from(said.contains("\"pub\"")),
+            Some(Incoming::Close(code, _)) => break code,
+            end => panic!("{end:?} instead of a farewell"),
+        }
+    };
+    assert_eq!((code, told), (Some(3008), true));
+    assert!(0 < heard && heard < published, "{heard} of {published} were heard");
+}
+
 // Row 35.
 #[test]
 fn a_bomb_is_closed_with_1009_and_costs_little() {
