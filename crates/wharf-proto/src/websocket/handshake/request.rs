@@ -1,5 +1,7 @@
 //! The head of a request, read from bytes: for a server that has no HTTP parser beside its WebSocket.
 
+use std::iter;
+
 use super::{Accepted, Policy, Refusal, accept, head_bytes, trim};
 
 /// The longest head of a request, in bytes. LIMITS.md: `max_request_head_bytes`.
@@ -32,7 +34,8 @@ impl<'r> Request<'r> {
         };
         let head = &window[..head_bytes];
         // The parser takes a bare LF for a line end; whoever stands between us and the client may not.
-        if head.iter().zip(head.iter().skip(1)).any(|(before, byte)| *byte == b'\n' && *before != b'\r') {
+        let before = iter::once(&b' ').chain(head);
+        if before.zip(head).any(|(before, byte)| *byte == b'\n' && *before != b'\r') {
             return Err(Refusal::Malformed);
         }
         let mut headers = [httparse::EMPTY_HEADER; MAX_REQUEST_HEADERS];
@@ -115,8 +118,19 @@ mod tests {
 
     #[test]
     fn refuses_what_two_parsers_could_read_differently() {
-        for head in [&b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..], b"\x16\x03\x01\r\n\r\n", b"GET /\r\n\r\n"] {
-            assert_eq!(Request::read(head).unwrap_err(), Refusal::Malformed, "{}", head.escape_ascii());
+        for head in [
+            &b"GET / HTTP/1.1\nHost: a\r\n\r\n"[..],
+            b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nA: b\rc\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
+            b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nA: \0\r\n\r\n",
+            b"\x16\x03\x01\r\n\r\n",
+            b"GET /\r\n\r\n",
+        ] {
+            let refusal = Request::read(head).err();
+            assert_eq!(refusal, Some(Refusal::Malformed), "{}", head.escape_ascii());
         }
     }
 
