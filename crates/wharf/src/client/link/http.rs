@@ -36,7 +36,8 @@ pub struct HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// What the body says went wrong: the message of `{"error":{"message":...}}`, or the first line of the text.
+    /// What the body says went wrong: the first line of the message in `{"error":{"message":...}}`, or of the
+    /// text.
     pub fn message(&self) -> String {
         Self::message_of(&self.body)
     }
@@ -51,15 +52,13 @@ impl HttpAnswer {
         struct Fault {
             message: String,
         }
-        match serde_json::from_slice::<Body>(body) {
+        let text = match serde_json::from_slice::<Body>(body) {
             Ok(body) => body.error.message,
-            Err(_) => {
-                let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
-                // What would steer a terminal is left out.
-                let line = text.trim().lines().next().unwrap_or_default();
-                line.chars().filter(|character| !character.is_control()).collect()
-            }
-        }
+            Err(_) => String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
+        };
+        // What would steer a terminal is left out.
+        let line = text.trim().lines().next().unwrap_or_default();
+        line.chars().filter(|character| !character.is_control()).collect()
     }
 
     /// The answer, if its status is below 300.
@@ -176,4 +175,21 @@ impl HttpClient {
 
 fn broken(target: &str, error: &hyper::Error) -> LinkError {
     LinkError::Ended(Ending::transport_closed(format!("the request for {target} failed: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_went_wrong_steers_no_terminal() {
+        for (body, said) in [
+            (&b"no\x1b[31m such page\nand more"[..], "no[31m such page"),
+            (br#"{"error":{"message":"no\u001b[31m such\u009b channel\nand more"}}"#, "no[31m such channel"),
+            (b"", ""),
+            (b"\xff", "\u{fffd}"),
+        ] {
+            assert_eq!(HttpAnswer::message_of(body), said);
+        }
+    }
 }
