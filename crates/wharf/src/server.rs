@@ -9,7 +9,7 @@ use std::{
 
 use rand::{TryRng, rngs::SysRng};
 use tokio::{
-    runtime::{Builder, Runtime},
+    runtime::{Builder, Handle, Runtime},
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     time::{Instant, MissedTickBehavior},
@@ -89,14 +89,18 @@ pub fn serve(settings: Settings) -> Result<Server, ServeError> {
         node.tls.set(tls).ok(); // The node is new, so nobody has set it.
     }
     let (stop, stopped) = watch::channel(false);
-    let mut threads = Vec::new();
+    let (mut threads, mut runtimes) = (Vec::new(), Vec::new());
     let mut doors = Vec::new();
     for (index, set) in sets.into_iter().enumerate() {
         let (door, sockets) = listener::door(Arc::clone(&node.in_gate[index]));
         doors.push(door);
-        threads.push(start_worker(index, set, sockets, &node, stopped.clone())?);
+        let (thread, runtime) = start_worker(index, set, sockets, &node, stopped.clone())?;
+        threads.push(thread);
+        runtimes.push(runtime);
     }
-    let (addresses, keeper) = start_keeper(&node, doors, engine, stopped)?;
+    // A single worker accepts by itself: waking another thread for each connection costs more than the accept.
+    let accepting = if let [only] = &runtimes[..] { Some(only.clone()) } else { None };
+    let (addresses, keeper) = start_keeper(&node, doors, engine, accepting, stopped)?;
     threads.push(keeper);
     Ok(Server { addresses, node, threads, stop })
 }
@@ -107,10 +111,11 @@ fn start_worker(
     sockets: tokio::sync::mpsc::Receiver<listener::AcceptedSocket>,
     node: &Arc<Node>,
     stopped: watch::Receiver<bool>,
-) -> Result<JoinHandle<()>, ServeError> {
+) -> Result<(JoinHandle<()>, Handle), ServeError> {
     let runtime = runtime()?;
+    let handle = runtime.handle().clone();
     let node = Arc::clone(node);
-    let world = set.world(runtime.handle().clone())?;
+    let world = set.world(handle.clone())?;
     // The number of workers is bounded by the configuration, far below this.
     let worker = Worker::new(Arc::clone(&node), index as u16, world, seed()?, node.now());
     let run = move || {
@@ -121,14 +126,16 @@ fn start_worker(
             }
         });
     };
-    Ok(thread::Builder::new().name(format!("wharf-worker-{index}")).spawn(run)?)
+    Ok((thread::Builder::new().name(format!("wharf-worker-{index}")).spawn(run)?, handle))
 }
 
-/// The thread that accepts connections and lets the engine forget what has run out.
+/// The thread that accepts connections, on the runtime `accepting` or else on its own, and lets the engine forget what
+/// has run out.
 fn start_keeper(
     node: &Arc<Node>,
     doors: Vec<Door>,
     engine: Option<Arc<MemoryEngine>>,
+    accepting: Option<Handle>,
     stopped: watch::Receiver<bool>,
 ) -> Result<(Vec<ListenAddress>, JoinHandle<()>), ServeError> {
     let runtime = runtime()?;
@@ -136,13 +143,19 @@ fn start_keeper(
     let (told, bound) = mpsc::sync_channel(1);
     let run = move || {
         runtime.block_on(async {
-            let listeners = match Listeners::bind(&node.settings.listen, &node.settings.times) {
+            let accepting = accepting.unwrap_or_else(Handle::current);
+            let bound = {
+                let _entered = accepting.enter();
+                Listeners::bind(&node.settings.listen, &node.settings.times)
+            };
+            let listeners = match bound {
                 Ok(listeners) => listeners,
                 Err(error) => return told.send(Err(error)).unwrap_or_default(),
             };
             told.send(Ok(listeners.addresses())).unwrap_or_default();
             tokio::select! {
-                () = listeners.serve(Arc::clone(&node), doors, stopped) => {}
+                // Also ends with the runtime that accepts.
+                _ = accepting.spawn(listeners.serve(Arc::clone(&node), doors, stopped)) => {}
                 () = expire(&node, engine) => {}
             }
         });
