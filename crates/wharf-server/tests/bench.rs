@@ -264,6 +264,21 @@ fn plain_servers_of_others_are_measured_by_echo_and_idle() {
 }
 
 #[test]
+fn whoever_meets_a_busy_server_comes_again() {
+    let (_server, url) = npm_ws(&["7"]);
+    let (_, numbers) = alone(&["echo", "--plain", "--server", &url, "--rate", "100"]);
+    assert_eq!(number(&numbers, "/server/operations"), 30.0);
+    // Before it is measured all are there; this one never is.
+    let (_server, url) = npm_ws(&["1000000"]);
+    let output = run(&["echo", "--plain", "--server", &url, "--floor", "no", "-n", "5"]);
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("of 5 connections 0 opened") && error.contains("times the server had too much"),
+        "{error}"
+    );
+}
+
+#[test]
 fn pings_of_a_plain_server_are_answered() {
     let (_server, url) = pypi_websockets();
     // Twice the time after which that server ends a connection that does not answer.
@@ -275,7 +290,7 @@ fn pings_of_a_plain_server_are_answered() {
 /// that waited for it would have asked one, and found 1 of 400 late.
 #[test]
 fn a_delay_of_the_servers_shows_in_all_that_was_due_meanwhile() {
-    let (_server, url) = npm_ws(&["100", "500"]);
+    let (_server, url) = npm_ws(&["0", "100", "500"]);
     let (_, numbers) = saved(&[
         "echo", "--plain", "--server", &url, "--rate", "200", "-n", "1", "-d", "2s", "--rounds", "1",
         "--floor", "no",

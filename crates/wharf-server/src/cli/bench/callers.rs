@@ -6,6 +6,12 @@ use mio::{Interest, Registry, Token, event::Event};
 
 use super::{dial::Target, http::Answer, socket::Socket, tally::Tally};
 
+/// The most connections for commands beside event streams. More would distort what a stream keeps in memory, so that
+/// there are more only while commands wait. LIMITS.md: `MOST_CALLERS`.
+pub const MOST_CALLERS: usize = 256;
+/// A saturated server is late with its answers, and pongs may not wait for those.
+const WAITING_AT_MOST_NS: u64 = 100_000_000;
+
 /// What a request was for.
 #[derive(Debug, Clone, Copy)]
 struct Call {
@@ -23,6 +29,7 @@ struct Caller {
 /// A request that waits for a connection.
 struct Waiting {
     call: Call,
+    since_ns: u64,
     request: Vec<u8>,
 }
 
@@ -64,12 +71,22 @@ impl Callers {
 
     /// Sends a request that publishes so much, as soon as a connection is free. Its latency counts from `due_ns`.
     pub fn publish(&mut self, due_ns: Option<u64>, publications: u64, request: &[u8]) -> anyhow::Result<()> {
-        self.call(Waiting { call: Call { due_ns, publications }, request: request.to_vec() })
+        let call = Call { due_ns, publications };
+        self.call(Waiting { call, since_ns: u64::MAX, request: request.to_vec() })
     }
 
     /// Sends a request whose answer is of no interest, as soon as a connection is free.
-    pub fn post(&mut self, request: Vec<u8>) -> anyhow::Result<()> {
-        self.call(Waiting { call: Call { due_ns: None, publications: 0 }, request })
+    pub fn post(&mut self, request: Vec<u8>, now_ns: u64) -> anyhow::Result<()> {
+        self.call(Waiting { call: Call { due_ns: None, publications: 0 }, since_ns: now_ns, request })
+    }
+
+    /// Opens one more connection if a command waits for too long.
+    pub fn grow(&mut self, target: &Target, now_ns: u64) -> anyhow::Result<()> {
+        let waits = |waiting: &Waiting| now_ns.saturating_sub(waiting.since_ns) > WAITING_AT_MOST_NS;
+        if self.waiting.front().is_some_and(waits) && self.callers.len() < MOST_CALLERS {
+            return self.dial(target, self.callers.len() + 1);
+        }
+        Ok(())
     }
 
     fn call(&mut self, waiting: Waiting) -> anyhow::Result<()> {

@@ -66,6 +66,8 @@ enum Stage {
     Connect,
     Subscribe,
     Ready,
+    /// The server had too much to do; what else comes is of no interest.
+    Refused,
 }
 
 pub struct Connection {
@@ -206,6 +208,20 @@ impl Connection {
         self.stage = Stage::Ready;
         shared.tally.opened += 1;
         shared.tally.took(self.due_ns, now_ns);
+    }
+
+    /// Hears no more.
+    pub fn refuse(&mut self) {
+        self.stage = Stage::Refused;
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.stage == Stage::Refused
+    }
+
+    /// What it takes to open it again: its channel, and when it was due.
+    pub fn again(&self) -> (Option<u32>, u64) {
+        (self.channel, self.due_ns)
     }
 
     /// Asks for an echo that was due at this time.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 
-use super::flags::Plan;
+use super::{callers::MOST_CALLERS, flags::Plan, wire::Transport};
 
 /// Descriptors that a process has beside its connections, with room to spare.
 const OTHERS: usize = 64;
@@ -13,7 +13,8 @@ pub fn check(plan: &Plan) -> anyhow::Result<()> {
         .context("the bench measures through /proc, which only Linux has")?;
     let (soft, hard) = parse_limits(&limits).context("/proc/self/limits names no limit of open files")?;
     let sides = if plan.floor && plan.scenario.takes_turns() { 2 } else { 1 };
-    judge(plan.connections, sides, soft, hard)
+    let beside = if plan.shape.transport == Transport::Sse { MOST_CALLERS } else { 0 };
+    judge(plan.connections + beside, sides, soft, hard)
 }
 
 fn judge(connections: usize, sides: usize, soft: usize, hard: usize) -> anyhow::Result<()> {

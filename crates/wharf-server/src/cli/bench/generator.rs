@@ -1,6 +1,7 @@
 //! The load: many raw non-blocking sockets on one epoll set in one thread. Nothing is allocated for a delivery.
 
 use std::{
+    collections::VecDeque,
     io::ErrorKind,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -17,7 +18,7 @@ use super::{
     patience::{PATIENCE, Patience},
     schedule::Schedule,
     tally::Tally,
-    wire::Transport,
+    wire::{Busy, Transport},
 };
 
 /// Read at once, for all connections; also the longest message. LIMITS.md: `READ_BYTES`.
@@ -26,7 +27,10 @@ const EVENTS_A_TURN: usize = 1024;
 /// Who attends to a generator looks so often whether it is still to do so.
 const ATTEND_STEP: Duration = Duration::from_millis(20);
 
-/// Connections by which commands go beside event streams, and publications to the server API.
+/// Whoever met a server that had too much to do comes again after so long.
+const COME_AGAIN: Duration = Duration::from_millis(100);
+
+/// Connections by which commands go beside event streams, to begin with, and publications to the server API.
 const CALLERS: usize = 8;
 
 /// Tokens below are those of connections.
@@ -49,6 +53,8 @@ pub struct Generator {
     events: Events,
     connections: Vec<Connection>,
     publisher: Option<Connection>,
+    /// Those that come again, and when they were refused.
+    again: VecDeque<(usize, Instant)>,
     pub callers: Callers,
     buffer: Vec<u8>,
     pub shared: Shared,
@@ -73,6 +79,7 @@ impl Generator {
             events: Events::with_capacity(EVENTS_A_TURN),
             connections: Vec::new(),
             publisher: None,
+            again: VecDeque::new(),
             callers,
             buffer: vec![0; READ_BYTES],
             publications: (0..channels).map(publication).collect(),
@@ -129,7 +136,12 @@ impl Generator {
             let wait = if dialed < count { schedule.wait(self.shared.now_ns()) } else { PATIENCE };
             self.turn(wait)?;
             patience.watch(self.shared.tally.opened, || {
-                format!("of {count} connections {} opened, and then no more", self.shared.tally.opened)
+                let Tally { opened, refused, .. } = self.shared.tally;
+                let busy = match refused {
+                    0 => String::new(),
+                    times => format!("; {times} times the server had too much to do (503)"),
+                };
+                format!("of {count} connections {opened} opened, and then no more{busy}")
             })?;
         }
         Ok(())
@@ -185,6 +197,7 @@ impl Generator {
     /// Closes all subscribers and askers.
     pub fn close_all(&mut self) {
         self.connections.clear();
+        self.again.clear();
         self.members.fill(0);
     }
 
@@ -199,6 +212,7 @@ impl Generator {
 
     /// Waits for events at most so long, and handles them.
     pub fn turn(&mut self, at_most: Duration) -> anyhow::Result<()> {
+        let at_most = if self.again.is_empty() { at_most } else { at_most.min(COME_AGAIN) };
         match self.poll.poll(&mut self.events, Some(at_most)) {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             outcome => outcome?,
@@ -213,15 +227,35 @@ impl Generator {
             }
             let one =
                 if index == PUBLISHER { self.publisher.as_mut() } else { self.connections.get_mut(index) };
-            let Some(connection) = one else { continue };
+            let Some(connection) = one.filter(|connection| !connection.is_refused()) else { continue };
             if event.is_writable() || event.is_error() {
                 connection.handle_writable(&mut self.shared)?;
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                connection.handle_readable(&mut self.buffer, &mut self.shared)?;
+                match connection.handle_readable(&mut self.buffer, &mut self.shared) {
+                    Err(error) if index != PUBLISHER && error.is::<Busy>() => {
+                        connection.refuse();
+                        self.again.push_back((index, Instant::now()));
+                    }
+                    outcome => outcome?,
+                }
             }
         }
-        self.shared.out.aside.drain(..).try_for_each(|request| self.callers.post(request))
+        self.come_again()?;
+        let now_ns = self.shared.now_ns();
+        for request in self.shared.out.aside.drain(..) {
+            self.callers.post(request, now_ns)?;
+        }
+        self.callers.grow(&self.shared.target, now_ns)
+    }
+
+    fn come_again(&mut self) -> anyhow::Result<()> {
+        while let Some((index, _)) = self.again.pop_front_if(|(_, since)| since.elapsed() >= COME_AGAIN) {
+            self.shared.tally.refused += 1;
+            let (channel, due_ns) = self.connections[index].again();
+            self.connections[index] = self.connect(index, self.shape.transport, channel, due_ns)?;
+        }
+        Ok(())
     }
 
     /// Handles what comes for so long.

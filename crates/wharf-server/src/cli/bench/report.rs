@@ -70,6 +70,8 @@ pub struct Figures {
     pub operations: u64,
     /// Operations that were due and could not be asked.
     pub left_out: u64,
+    /// Connections that the server had no time for, and which came again.
+    pub refused: u64,
     pub operations_a_second: f64,
     /// Processor time of the server for an operation, in microseconds.
     pub cpu_us: Option<f64>,
@@ -119,6 +121,7 @@ impl Figures {
         Self {
             operations: sample.operations,
             left_out: sample.left_out,
+            refused: sample.refused,
             operations_a_second: sample.operations as f64 / sample.wall.as_secs_f64().max(1e-9),
             cpu_us: sample.cpu_us(),
             server_cpu_percent: sample.server_busy().map(|busy| busy * 100.0),
@@ -146,6 +149,13 @@ impl Figures {
                 "{name} could not keep the rate: {} operations were due and not asked in twice the time. Their \
                  latencies are missing, so the true ones are longer: ask for a lower --rate",
                 self.left_out
+            ));
+        }
+        if self.refused > 0 {
+            warnings.push(format!(
+                "{name} had too much to do for {} connections (503), which came again 0.1 s later: their latencies \
+                 count from when they were due at first",
+                self.refused
             ));
         }
         if self.cpu_us.is_none() && self.server_cpu_percent.is_none() {

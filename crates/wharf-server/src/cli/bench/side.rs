@@ -79,8 +79,8 @@ impl Side {
         // What the server still does for these operations belongs to them.
         self.settle()?;
         let cpu_ns = self.cpu_ns()?.zip(before).map(|(after, before)| after.saturating_sub(before));
-        let Tally { latency, .. } = self.generator.take_tally();
-        Ok(Sample { operations, left_out, wall, cpu_ns, generator_cpu_ns: own, latency })
+        let Tally { latency, refused, .. } = self.generator.take_tally();
+        Ok(Sample { operations, left_out, refused, wall, cpu_ns, generator_cpu_ns: own, latency })
     }
 
     /// Waits until the server is quiet, so that what follows is not charged with what went before.
@@ -104,6 +104,8 @@ pub struct Sample {
     pub operations: u64,
     /// Operations that were due and never asked.
     pub left_out: u64,
+    /// Connections that the server had no time for, and which came again.
+    pub refused: u64,
     pub wall: Duration,
     /// Processor time of the server.
     pub cpu_ns: Option<u64>,
@@ -120,6 +122,7 @@ impl Sample {
         let mut sum = first.clone();
         for sample in rest {
             sum.operations += sample.operations;
+            sum.refused += sample.refused;
             sum.left_out += sample.left_out;
             sum.wall += sample.wall;
             sum.cpu_ns = sum.cpu_ns.zip(sample.cpu_ns).map(|(one, other)| one + other);
@@ -157,6 +160,7 @@ pub mod tests {
         Sample {
             operations,
             left_out: 0,
+            refused: 0,
             wall: Duration::from_secs(1),
             cpu_ns: Some(operations * cpu_us * 1_000),
             generator_cpu_ns: (generator_busy * 1e9) as u64,

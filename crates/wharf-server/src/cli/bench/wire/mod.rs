@@ -36,6 +36,18 @@ impl Transport {
     }
 }
 
+/// The server has too much to do for one more connection (503), which may come again.
+#[derive(Debug)]
+pub struct Busy;
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the server has too much to do (503)")
+    }
+}
+
+impl std::error::Error for Busy {}
+
 /// What is to be sent.
 #[derive(Debug, Default)]
 pub struct Out {

@@ -1,6 +1,6 @@
 //! Long polling: commands go in a request's body, replies and pushes come in its answer, and then it is asked again.
 
-use super::{Out, Target, Unit};
+use super::{Busy, Out, Target, Unit};
 use crate::cli::bench::http::{self, Answer};
 
 /// The server answers after so many seconds at the latest, so that a session stays alive.
@@ -19,6 +19,7 @@ pub struct Poll {
 impl Poll {
     pub fn take<'a>(&mut self, bytes: &'a [u8]) -> anyhow::Result<Option<(Unit<'a>, usize)>> {
         let Some(answer) = Answer::parse(bytes)? else { return Ok(None) };
+        anyhow::ensure!(answer.head.status != 503, Busy);
         // A body may hold a reply that refuses a command; who asked hears it.
         anyhow::ensure!(
             answer.head.status == 200,

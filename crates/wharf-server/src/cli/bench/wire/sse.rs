@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use memchr::memrchr;
 use serde::Deserialize;
 
-use super::{Out, Target, Unit};
+use super::{Busy, Out, Target, Unit};
 use crate::cli::bench::http::{self, Chunk, Head, Length};
 
 const PATH: &str = "/connection/sse";
@@ -49,6 +49,9 @@ impl Sse {
         let (data, used) = match self.body {
             None => {
                 let Some(head) = Head::parse(bytes)? else { return Ok(None) };
+                if head.status == 503 {
+                    bail!(Busy);
+                }
                 if head.status != 200 {
                     bail!("the server refused an event stream with status {}", head.status);
                 }

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use anyhow::bail;
 use wharf_proto::websocket::{
-    CloseCode, FrameError, FrameHeader, Opcode, ReservedBits, Role, handshake::ClientRequest, parse_close,
-    write_frame,
+    CloseCode, FrameError, FrameHeader, Opcode, ReservedBits, Role,
+    handshake::{AnswerError, ClientRequest},
+    parse_close, write_frame,
 };
 
-use super::{Out, Target, Unit};
+use super::{Busy, Out, Target, Unit};
 
 const PATH: &str = "/connection/websocket";
 
@@ -41,7 +42,11 @@ impl Websocket {
         out: &mut Out,
     ) -> anyhow::Result<Option<(Unit<'a>, usize)>> {
         if !self.open {
-            let Some(answer) = self.request(target).check(bytes)? else { return Ok(None) };
+            let answer = match self.request(target).check(bytes) {
+                Err(AnswerError::Status(503)) => bail!(Busy),
+                answer => answer?,
+            };
+            let Some(answer) = answer else { return Ok(None) };
             self.open = true;
             return Ok(Some((Unit::Upgraded, answer.head_bytes)));
         }
