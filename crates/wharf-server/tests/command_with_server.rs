@@ -3,7 +3,8 @@
 mod common;
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener},
     path::Path,
     process::Stdio,
     time::Duration,
@@ -11,6 +12,7 @@ use std::{
 
 use common::program::{Running, run, text, wharf};
 use serde_json::Value;
+use wharf_proto::websocket::{CloseCode, DeframeLimits, ServerHandshake, handshake::Policy};
 
 /// A server on a free port and a Unix path of its own.
 struct Server {
@@ -269,6 +271,33 @@ fn a_subscription_that_is_refused_ends_the_command_with_its_reason() {
 
 // The server says where it listens a moment before it listens to signals, so the test waits for the latter.
 #[cfg(target_os = "linux")]
+// Row 100.
+#[test]
+fn no_server_steers_the_terminal_by_the_reason_of_its_close() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let closing = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("the command connects");
+        let (mut buffer, mut handshake) = ([0; 4096], ServerHandshake::new());
+        loop {
+            let count = stream.read(&mut buffer).expect("a request");
+            if handshake.receive(&buffer[..count]).expect("a request of HTTP/1") {
+                break;
+            }
+        }
+        let policy = Policy { subprotocols: &["centrifuge-json"], ..Policy::default() };
+        let mut connection = handshake.accept(&policy, DeframeLimits::default()).expect("a WebSocket");
+        connection.close(CloseCode::new(4501).expect("a code"), "gone\u{1b}[2J\u{9b}1m");
+        stream.write_all(connection.output()).expect("the command reads");
+        stream.shutdown(Shutdown::Write).expect("it is open");
+        stream.read_to_end(&mut Vec::new()).expect("the command ends the connection");
+    });
+    let output = run(&["subscribe", "news", "--server", &format!("ws://{address}")]);
+    closing.join().expect("the server has closed");
+    let told = text(&output.stderr);
+    assert!(!output.status.success() && told.contains("gone\\u{1b}[2J\\u{9b}1m"), "{told:?}");
+}
+
 #[test]
 fn an_interrupt_ends_the_server_well() {
     let mut server = Server::start();

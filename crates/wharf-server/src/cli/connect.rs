@@ -1,7 +1,6 @@
 //! `wharf connect`: an interactive wire. What is typed is sent, one line a message; what comes is shown.
 
 use std::{
-    fmt::Write as _,
     io::{BufRead as _, IsTerminal as _},
     time::{Duration, Instant},
 };
@@ -19,7 +18,10 @@ use wharf_proto::{
     wire::MessageKind,
 };
 
-use super::{output::print, runtime};
+use super::{
+    output::{print, visible},
+    runtime,
+};
 use crate::config::value::parse_duration_ms;
 
 /// What opens the session where the URL names a server and no address on it.
@@ -259,20 +261,6 @@ impl Screen {
     }
 }
 
-/// Bytes as text on one line. What would steer the terminal is escaped.
-fn visible(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for character in String::from_utf8_lossy(bytes).chars() {
-        match character {
-            control if control.is_control() => {
-                let _ = write!(text, "{}", control.escape_default());
-            }
-            printable => text.push(printable),
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,11 +283,5 @@ mod tests {
         assert!(heard(&mut talk, "{}"));
         assert_eq!(talk.session(), Some(("s", "n")));
         assert!(!heard(&mut talk, "not of this protocol"));
-    }
-
-    // Row 100.
-    #[test]
-    fn what_would_steer_the_terminal_is_escaped() {
-        assert_eq!(visible("a\u{1b}[2Jb\nü".as_bytes()), "a\\u{1b}[2Jb\\nü");
     }
 }

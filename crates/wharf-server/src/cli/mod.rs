@@ -105,7 +105,10 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("wharf: {error:#}");
+            // It may quote what a server or a file says, in lines of its own.
+            let text = format!("{error:#}");
+            let lines: Vec<_> = text.lines().map(|line| output::visible(line.as_bytes())).collect();
+            eprintln!("wharf: {}", lines.join("\n"));
             ExitCode::FAILURE
         }
     }

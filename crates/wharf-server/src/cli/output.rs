@@ -1,6 +1,9 @@
 //! What commands print: one line at a time, at once.
 
-use std::io::{self, ErrorKind, Write};
+use std::{
+    fmt::Write as _,
+    io::{self, ErrorKind, Write},
+};
 
 use serde::Serialize;
 
@@ -18,5 +21,30 @@ pub fn print(bytes: &[u8]) -> io::Result<()> {
     match output.write_all(bytes).and_then(|()| output.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         outcome => outcome,
+    }
+}
+
+/// Bytes as text on one line. What would steer the terminal is escaped.
+pub fn visible(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for character in String::from_utf8_lossy(bytes).chars() {
+        match character {
+            control if control.is_control() => {
+                let _ = write!(text, "{}", control.escape_default());
+            }
+            printable => text.push(printable),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Row 100.
+    #[test]
+    fn what_would_steer_the_terminal_is_escaped() {
+        assert_eq!(visible("a\u{1b}[2Jb\nü".as_bytes()), "a\\u{1b}[2Jb\\nü");
     }
 }
