@@ -10,7 +10,7 @@ use common::{
 };
 
 /// How many checks `judges/js/websocket_http2.mjs` makes.
-const CHECKS: usize = 9;
+const CHECKS: usize = 10;
 
 #[test]
 fn node_and_npm_ws_find_websocket_over_plain_http_2() {
