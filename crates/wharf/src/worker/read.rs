@@ -31,7 +31,17 @@ pub(super) enum Said {
     PongFrame,
     /// The framing's farewell.
     Close(Option<u16>),
+    /// A message that means nothing. Its framing is whole, so what follows can be read.
     Broke(PeerError),
+    /// Bytes that no framing can be found in, nor in those that follow.
+    Unreadable(PeerError),
+}
+
+impl Said {
+    /// Our farewell may be an answer to what came before this in one read.
+    fn counts_after_our_farewell(&self) -> bool {
+        matches!(self, Self::Ping(_) | Self::Close(_) | Self::Unreadable(_))
+    }
 }
 
 /// What a read came to.
@@ -97,7 +107,7 @@ impl Worker {
         let commands = &mut self.commands;
         let mut broken = false;
         let fed = connection.deframer.feed(bytes, &mut |incoming| match incoming {
-            _ if broken => {}
+            Incoming::Message(..) if broken => {}
             Incoming::Message(kind, message) => {
                 messages += 1;
                 let decoded = conversation.decode(kind, message, commands);
@@ -112,7 +122,7 @@ impl Worker {
             Incoming::Close(code, _) => said.push(Said::Close(code)),
         });
         if let Err(error) = fed {
-            said.push(Said::Broke(error));
+            said.push(Said::Unreadable(error));
         }
         self.metrics().messages_in.add(messages);
         for said in said.drain(..) {
@@ -164,7 +174,11 @@ impl Worker {
 
     fn handle_said(&mut self, index: u32, said: Said) {
         let Some(connection) = self.connections.at(index) else { return };
-        if !connection.is_open() {
+        let counts = match connection.state {
+            State::Open => true,
+            State::Closing { peer, .. } => peer == Peer::Farewell && said.counts_after_our_farewell(),
+        };
+        if !counts {
             return;
         }
         match said {
@@ -175,7 +189,8 @@ impl Worker {
                 connection.session.handle_pong_frame(&self.node.rules, now);
             }
             Said::Close(code) => self.peer_closed(index, code),
-            Said::Broke(error) => self.fail(index, &error.disconnect()),
+            Said::Broke(error) => self.end_connection(index, &error.disconnect()),
+            Said::Unreadable(error) => self.fail(index, &error.disconnect()),
         }
     }
 

@@ -108,6 +108,12 @@ impl Socket {
         self.stream.send_data(frame.freeze(), false).unwrap();
     }
 
+    fn ping(&mut self) {
+        let mut frame = BytesMut::new();
+        write_frame(&mut frame, Opcode::Ping, b"", Some([1, 2, 3, 4]));
+        self.stream.send_data(frame.freeze(), false).unwrap();
+    }
+
     async fn connect(&mut self) {
         self.say(r#"{"id":1,"connect":{}}"#);
         let reply = self.text().await;

@@ -381,3 +381,42 @@ fn a_key_of_a_connection_that_is_gone_reaches_nobody() {
     machine.steps(2);
     assert_eq!(machine.connections(), 1);
 }
+
+/// A command that none is, and what comes right behind it in the same read.
+fn nonsense_and(behind: &[u8]) -> (Machine, Socket) {
+    let mut machine = machine(20);
+    let mut socket = Socket::open(&mut machine, 4_096);
+    let mut bytes = bytes::BytesMut::new();
+    write_frame(&mut bytes, Opcode::Text, b"nonsense", MASK);
+    bytes.extend_from_slice(behind);
+    socket.say(&mut machine, &bytes);
+    socket.listen(&mut machine);
+    socket.listen(&mut machine);
+    assert_eq!(socket.heard[2..4], 3501_u16.to_be_bytes());
+    (machine, socket)
+}
+
+// RFC 6455 section 7.1.1: the server ends TCP after both closes. A message that means nothing breaks no frame.
+#[test]
+fn a_message_that_means_nothing_is_followed_by_a_whole_closing_handshake() {
+    let mut ping = bytes::BytesMut::new();
+    write_frame(&mut ping, Opcode::Ping, b"there?", MASK);
+    write_frame(&mut ping, Opcode::Text, b"more nonsense", MASK);
+    let (mut machine, mut socket) = nonsense_and(&ping);
+    assert!(!socket.ended && socket.heard.ends_with(b"\x8a\x06there?"), "{:?}", socket.heard);
+    socket.say(&mut machine, &close_frame(3501, ""));
+    socket.listen(&mut machine);
+    assert!(socket.ended);
+    assert_eq!(socket.heard.iter().filter(|byte| **byte == 0x88).count(), 1, "one close frame");
+    assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+}
+
+#[test]
+fn what_comes_in_one_read_with_the_cause_of_our_close_still_counts() {
+    let (machine, socket) = nonsense_and(&close_frame(1000, ""));
+    assert!(socket.ended, "both said it");
+    assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+    let (machine, socket) = nonsense_and(b"\x81\x00");
+    assert!(socket.ended, "RFC 6455 section 7.1.7: nothing more can be read");
+    assert_eq!(machine.open_sockets(), 1);
+}

@@ -69,6 +69,25 @@ async fn a_broken_frame_is_answered_with_its_code_and_the_stream_ends() {
     sibling.until("\"id\":9").await;
 }
 
+// RFC 6455 section 7.1.1, RFC 8441 section 5: the END_STREAM is the end of TCP.
+#[tokio::test]
+async fn a_close_of_the_servers_ends_the_stream_after_the_clients_close() {
+    let rig = start();
+    let mut link = Link::open(&rig).await;
+    for (said, code) in [("nonsense", 3501), (r#"{"id":2,"connect":{}}"#, 3501)] {
+        let mut socket = link.websocket().await;
+        socket.connect().await;
+        socket.say(said);
+        assert_eq!(socket.close_code().await, code);
+        // The half of the server's is open as long as it answers.
+        socket.ping();
+        assert_eq!(socket.frame().await.map(|(opcode, _)| opcode), Some(Opcode::Pong as u8));
+        socket.close(code);
+        ends(&mut socket).await;
+    }
+    eventually(&mut link, "both are gone", || open_websockets(&rig) == 0).await;
+}
+
 #[tokio::test]
 async fn a_lost_connection_ends_all_its_websockets() {
     let rig = start();
