@@ -20,10 +20,12 @@ use wharf_proto::websocket::{
 };
 
 const LIMITS: DeframeLimits = DeframeLimits { message_bytes: 16 << 20, fragments: 65_536 };
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn serve(mut stream: TcpStream, budget: &Arc<CompressorBudget>) -> Result<(), Box<dyn Error>> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?; // Else a peer that reads nothing would hold the thread.
     let policy = Policy {
         origin_allowed: &|_origin| true, // Any page may connect.
         deflate: Some(DeflatePolicy {

@@ -49,7 +49,7 @@ async fn serve(
         Err(refusal) => return Ok(stream.write_all(&refusal.response()).await?),
     };
     loop {
-        stream.write_all_buf(connection.output()).await?;
+        timeout(PATIENCE, stream.write_all_buf(connection.output())).await??; // A peer may read nothing.
         match connection.poll_event() {
             Some(Event::Message { kind, payload }) => connection.send(kind, &payload)?,
             Some(_) => {} // Pings are answered, and so is a close frame.
