@@ -11,7 +11,7 @@ from websockets.asyncio.server import serve
 
 # Seconds.
 PING_INTERVAL = 0.1
-PING_TIMEOUT = 0.9
+PING_TIMEOUT = 1.4
 
 
 async def echo(socket):

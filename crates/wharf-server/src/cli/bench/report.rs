@@ -146,7 +146,7 @@ impl Figures {
         }
         if self.left_out > 0 {
             warnings.push(format!(
-                "{name} could not keep the rate: {} operations were due and not asked in twice the time. Their \
+                "{name} could not keep the rate: {} operations were due and not asked even in twice the time. Their \
                  latencies are missing, so the true ones are longer: ask for a lower --rate",
                 self.left_out
             ));

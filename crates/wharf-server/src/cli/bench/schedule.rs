@@ -26,6 +26,9 @@ enum Pace {
     Rate(f64),
 }
 
+/// What was due in a round's time is still taken for as long again, and for so long at least. LIMITS.md: `LATE_AT_LEAST`.
+const LATE_AT_LEAST: Duration = Duration::from_secs(5);
+
 /// As long as is no bound, and can be added to itself.
 const ENDLESS_NS: u64 = u64::MAX / 4;
 
@@ -64,12 +67,15 @@ impl Schedule {
         if until_ns <= now_ns { Duration::from_millis(10) } else { Duration::from_nanos(until_ns - now_ns) }
     }
 
-    /// Nothing more will be due. With a rate, what was due in the round's time is still taken for as long again.
+    /// Nothing more will be due. With a rate, what was due in the round's time is still taken later, but not
+    /// for ever.
     pub fn is_over(&self, now_ns: u64) -> bool {
         let end_ns = self.begun_ns + self.time_ns;
         self.taken > 0
             && match self.due_ns() {
-                Some(due_ns) => due_ns >= end_ns || now_ns >= end_ns + self.time_ns,
+                Some(due_ns) => {
+                    due_ns >= end_ns || now_ns >= end_ns + self.time_ns.max(LATE_AT_LEAST.as_nanos() as u64)
+                }
                 None => now_ns >= end_ns,
             }
     }
@@ -118,11 +124,14 @@ mod tests {
 
     #[test]
     fn what_cannot_be_asked_in_twice_the_time_is_left_out_and_counted() {
-        let mut schedule = Schedule::new(0, Duration::from_millis(50), Some(100.0));
-        assert_eq!(schedule.take(0), Some(0));
-        assert_eq!(schedule.take(100 * MS), None);
-        assert!(schedule.is_over(100 * MS));
-        assert_eq!(schedule.left_out(), 4);
+        for (time_ms, end_ms) in [(50, 5_050), (10_000, 20_000)] {
+            let mut schedule = Schedule::new(0, Duration::from_millis(time_ms), Some(100.0));
+            assert_eq!(schedule.take(0), Some(0));
+            assert_eq!(schedule.take(end_ms * MS - 1), Some(10 * MS));
+            assert_eq!(schedule.take(end_ms * MS), None);
+            assert!(schedule.is_over(end_ms * MS));
+            assert_eq!(schedule.left_out(), time_ms / 10 - 2);
+        }
     }
 
     #[test]

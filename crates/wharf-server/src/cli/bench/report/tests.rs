@@ -73,7 +73,7 @@ fn a_busy_generator_and_an_unmeasured_server_are_told() {
     warnings.clear();
     Figures::new(&Sample { left_out: 7, ..sample(10, 1, 0.1) }, [None; 2], 0)
         .warn("the server", &mut warnings);
-    assert!(warnings[0].contains("7 operations were due and not asked"), "{warnings:?}");
+    assert!(warnings[0].contains("7 operations were due and not asked even"), "{warnings:?}");
 }
 
 #[test]
