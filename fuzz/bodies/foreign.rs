@@ -98,6 +98,10 @@ fn read(role: Role, message_bytes: usize, stream: &[u8]) -> (Vec<Seen>, Option<F
             }
         });
     });
+    if result.is_err() {
+        // The other reads nothing behind an error. We do, but no error behind a close: it stands behind the error.
+        seen.pop_if(|seen| matches!(seen, Seen::Close(_)));
+    }
     (seen, result.err())
 }
 

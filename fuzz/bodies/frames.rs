@@ -1,5 +1,5 @@
 //! The WebSocket deframer, given any bytes in any pieces: the same events and the same error, within its memory,
-//! and what it read can be written and read again.
+//! and what it read can be written and read again. Behind the error there may be a close and nothing else.
 //!
 //! Input: a byte of flags (1: client, 2: RSV1 allowed), the message limit divided by four, the fragment limit, a
 //! seed for the cuts; then the stream.
@@ -44,25 +44,36 @@ pub fn run(data: &[u8]) -> Vec<Seen> {
 }
 
 impl Case {
-    /// Feeds pieces of a stream up to the first error, and holds the promises about memory meanwhile.
+    /// Feeds pieces of a stream, and holds the promises about memory meanwhile. Of errors only the first is seen.
     fn feed<'a>(&self, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Seen> {
         let mut deframer = WebsocketDeframer::new(self.role, self.limits);
         if self.rsv1 {
             deframer = deframer.allow_rsv1();
         }
-        let mut seen = Vec::new();
+        let (mut seen, mut broken) = (Vec::new(), None);
         let mut fed = 0;
         for piece in pieces {
             fed += piece.len();
+            let before = seen.len();
             let result = deframer.feed(&mut piece.to_vec(), &mut |event| seen.push(self.check(event)));
             let payload_memory = deframer.memory_bytes().saturating_sub(WebsocketDeframer::OVERHEAD_BYTES);
             assert!(payload_memory <= self.limits.message_bytes.min(2 * fed), "{payload_memory} after {fed}");
             assert!(deframer.held_bytes() <= deframer.memory_bytes());
-            if let Err(error) = result {
-                assert!(deframer.has_ended() && deframer.memory_bytes() == 0);
-                seen.push(Seen::Broken(error));
-                break;
+            match broken {
+                None => {
+                    broken = result.err();
+                    if let Some(error) = broken {
+                        // No error follows a close, so a close of this call stands behind the error.
+                        let behind =
+                            seen[before..].last().is_some_and(|seen| matches!(seen, Seen::Close(..)));
+                        assert!(error.leaves_boundaries() || !behind && deframer.has_ended());
+                        seen.insert(seen.len() - usize::from(behind), Seen::Broken(error));
+                    }
+                }
+                Some(_) => assert!(seen[before..].iter().all(|seen| matches!(seen, Seen::Close(..)))),
             }
+            assert!(broken.is_none() || payload_memory == 0, "{payload_memory} after an error");
+            assert!(!deframer.has_ended() || deframer.memory_bytes() == 0);
         }
         seen
     }

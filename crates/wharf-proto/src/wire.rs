@@ -125,12 +125,18 @@ pub enum Incoming<'a> {
 /// Cuts one connection's bytes into messages. Feeding the same bytes in any pieces gives the same messages.
 pub trait Deframer: Send + 'static {
     /// Takes all of `input` (which may be changed in place, for unmasking) and calls `sink` for each thing
-    /// found, in order. After an error the stream cannot be read further. Keeps at most
+    /// found, in order. After an error no message is read any more, but the peer's [`Incoming::Close`] may still
+    /// come; one that a failing call handed out came behind what is wrong. Keeps at most
     /// `DeframeLimits::message_bytes` (for a compressed message, what that may take on the wire) and a header; holds
     /// no buffer between messages.
     fn feed(&mut self, input: &mut [u8], sink: &mut dyn FnMut(Incoming<'_>)) -> Result<(), PeerError>;
     /// Bytes held of a message that is not whole yet.
     fn held_bytes(&self) -> usize;
+    /// Whether an [`Incoming::Close`] can still come: the framing has one, it has not come, and it is known where the
+    /// next frame begins.
+    fn awaits_close(&self) -> bool {
+        false
+    }
 }
 
 /// A dialect in a framing, interned: an index into the product of the two registries.

@@ -47,17 +47,32 @@ struct Read {
     events: Vec<Seen>,
     error: Option<FrameError>,
     fed: usize,
+    /// What was heard behind the error.
+    behind: Vec<Seen>,
 }
 
-/// Feeds pieces up to the first error.
+/// Feeds pieces, and holds that behind an error only a close is heard, and only where frames can be told apart.
 fn read<'a>(mut deframer: WebsocketDeframer, pieces: impl IntoIterator<Item = &'a [u8]>) -> Read {
-    let mut read = Read { events: Vec::new(), error: None, fed: 0 };
+    let mut read = Read { events: Vec::new(), error: None, fed: 0, behind: Vec::new() };
     for piece in pieces {
-        read.fed += piece.len();
-        if let Err(error) = deframer.feed(&mut piece.to_vec(), &mut |event| read.events.push(event.into())) {
-            read.error = Some(error);
-            break;
+        let mut seen = Vec::new();
+        let result = deframer.feed(&mut piece.to_vec(), &mut |event| seen.push(Seen::from(event)));
+        if read.error.is_some() {
+            read.behind.append(&mut seen);
+            continue;
         }
+        read.fed += piece.len();
+        read.error = result.err();
+        if read.error.is_some() {
+            // No error follows a close, so a close that comes with an error stands behind it.
+            read.behind.extend(seen.pop_if(|seen| matches!(seen, Seen::Close(..))));
+        }
+        read.events.append(&mut seen);
+    }
+    match (&read.behind[..], read.error) {
+        ([], _) => {}
+        ([Seen::Close(..)], Some(error)) => assert!(error.leaves_boundaries(), "{read:?}"),
+        _ => panic!("{read:?}"),
     }
     read
 }
@@ -78,8 +93,8 @@ fn any_role() -> impl Strategy<Value = Role> {
     prop_oneof![Just(Role::Server), Just(Role::Client)]
 }
 
-/// The same events and error whole, in single bytes and cut; in single bytes, and so as early as can be, the error
-/// comes with the byte `broken_at`, and cut with the piece that holds it.
+/// The same events and error whole, in single bytes and cut, and the same behind the error; in single bytes, and so
+/// as early as can be, the error comes with the byte `broken_at`, and cut with the piece that holds it.
 #[track_caller]
 fn assert_read(
     open: impl Fn() -> WebsocketDeframer,
@@ -87,15 +102,17 @@ fn assert_read(
     cuts: &[Index],
     events: &[Seen],
     broken_at: Option<(usize, FrameError)>,
+    behind: &[Seen],
 ) {
     let error = broken_at.map(|(_, error)| error);
+    let expected = (events, error, behind);
     let whole = read(open(), [stream]);
-    assert_eq!((&whole.events[..], whole.error), (events, error), "whole");
+    assert_eq!((&whole.events[..], whole.error, &whole.behind[..]), expected, "whole");
     let single = read(open(), stream.chunks(1));
-    assert_eq!((&single.events[..], single.error), (events, error), "in single bytes");
+    assert_eq!((&single.events[..], single.error, &single.behind[..]), expected, "in single bytes");
     let pieces = cut(stream, cuts);
     let in_pieces = read(open(), pieces.iter().copied());
-    assert_eq!((&in_pieces.events[..], in_pieces.error), (events, error), "cut");
+    assert_eq!((&in_pieces.events[..], in_pieces.error, &in_pieces.behind[..]), expected, "cut");
     if let Some((at, _)) = broken_at {
         assert_eq!(single.fed, at + 1, "told at the byte that breaks the rule");
         let ends = pieces.iter().scan(0, |end, piece| {
@@ -114,6 +131,22 @@ fn push_frame(out: &mut BytesMut, reader: Role, fin: bool, opcode: Opcode, paylo
     out.extend_from_slice(payload);
     apply_mask(&mut out[start..], mask.unwrap_or_default(), 0);
     start
+}
+
+/// Appends what is passed over behind an error within a frame, then a close. The events of both go to `events`, or
+/// where there is none because of an error, that of the close is returned.
+fn push_end(out: &mut BytesMut, reader: Role, events: Option<&mut Vec<Seen>>) -> Vec<Seen> {
+    push_frame(out, reader, true, Opcode::Pong, b"");
+    push_frame(out, reader, true, Opcode::Ping, &[b'p'; 100]);
+    push_frame(out, reader, true, Opcode::Close, &[&4_000_u16.to_be_bytes()[..], b"bye"].concat());
+    let close = Seen::Close(Some(4_000), "bye".into());
+    match events {
+        None => vec![close],
+        Some(events) => {
+            events.extend([Seen::Pong(Vec::new()), Seen::Ping(vec![b'p'; 100]), close]);
+            Vec::new()
+        }
+    }
 }
 
 /// Text, and text in which some bytes were replaced.
@@ -168,14 +201,10 @@ proptest! {
         } else if broken_at.is_none() {
             events.push(Seen::Text(text.clone()));
         }
-        // What follows is never looked at after an error.
-        push_frame(&mut stream, role, true, Opcode::Pong, b"");
-        if broken_at.is_none() {
-            events.push(Seen::Pong(Vec::new()));
-        }
+        let behind = push_end(&mut stream, role, broken_at.is_none().then_some(&mut events));
         let broken_at = broken_at.map(|at| (at, FrameError::InvalidUtf8));
         let limits = DeframeLimits { message_bytes: 1_000, fragments: 8 };
-        assert_read(|| WebsocketDeframer::new(role, limits), &stream, &cuts, &events, broken_at);
+        assert_read(|| WebsocketDeframer::new(role, limits), &stream, &cuts, &events, broken_at, &behind);
     }
 
     // Rows 29, 30 and 34.
@@ -212,7 +241,8 @@ proptest! {
                 events.push(Seen::Binary(vec![b'x'; sum]));
             }
         }
-        assert_read(|| WebsocketDeframer::new(role, limits), &stream, &cuts, &events, broken_at);
+        let behind = push_end(&mut stream, role, broken_at.is_none().then_some(&mut events));
+        assert_read(|| WebsocketDeframer::new(role, limits), &stream, &cuts, &events, broken_at, &behind);
     }
 
     // Rows 24, 25 and 34.
@@ -245,7 +275,7 @@ proptest! {
         stream.extend_from_slice(&[0xff; 20]);
         let events: Vec<_> = event.into_iter().collect();
         let limits = DeframeLimits { message_bytes: 1_000, fragments: 8 };
-        assert_read(|| WebsocketDeframer::new(role, limits), &stream, &cuts, &events, broken_at);
+        assert_read(|| WebsocketDeframer::new(role, limits), &stream, &cuts, &events, broken_at, &[]);
     }
 
     #[test]
@@ -359,19 +389,25 @@ mod compressed {
                 let at = at.index(stream.len());
                 stream[at] = *byte;
             }
+            write_close(&mut stream, CloseCode::new(1000), "done", mask);
             let limits = DeframeLimits { message_bytes, fragments: 4 };
             let open = || WebsocketDeframer::new(role, limits).with_inflater(Inflater::new(compression));
             let whole = read(open(), [&stream[..]]);
             for pieces in [cut(&stream, &cuts), stream.chunks(1).collect()] {
                 let in_pieces = read(open(), pieces);
-                prop_assert_eq!((&in_pieces.events, in_pieces.error), (&whole.events, whole.error));
+                let Read { events, error, behind, .. } = &in_pieces;
+                prop_assert_eq!((events, error, behind), (&whole.events, &whole.error, &whole.behind));
             }
             let texts: Vec<_> = messages.iter().map(|text| Seen::Text(text.clone().into_bytes())).collect();
             if wrong.is_empty() {
                 let fitting = messages.iter().take_while(|text| text.len() <= message_bytes).count();
-                prop_assert_eq!(&whole.events[..], &texts[..fitting]);
+                let end = (fitting == texts.len()).then(|| Seen::Close(Some(1000), "done".into()));
+                let expected: Vec<_> = texts[..fitting].iter().cloned().chain(end).collect();
+                prop_assert_eq!(&whole.events, &expected);
                 let error = (fitting < texts.len()).then_some(FrameError::MessageTooLong { limit: message_bytes });
                 prop_assert_eq!(whole.error, error);
+                let behind = error.map(|_| Seen::Close(Some(1000), "done".into()));
+                prop_assert_eq!(whole.behind, behind.into_iter().collect::<Vec<_>>());
             }
             for event in &whole.events {
                 let (Seen::Text(text) | Seen::Binary(text)) = event else { continue };

@@ -75,8 +75,8 @@ fn stored_streams_break_the_rules_that_they_are_stored_for() {
 }
 
 #[test]
-fn stored_streams_that_break_no_rule_hold_the_messages_that_they_are_stored_for() {
-    use frames::Seen::{Close, Message, Ping, Pong};
+fn stored_streams_hold_what_they_are_stored_for() {
+    use frames::Seen::{Broken, Close, Message, Ping, Pong};
     let text = |text: &str| Message { text: true, marked: false, payload: text.into() };
     let binary = |payload: Vec<u8>| Message { text: false, marked: false, payload };
     let conversation = [text("naïve"), Ping(b"tick".to_vec()), binary((0..200).collect()), Pong(Vec::new())];
@@ -86,6 +86,14 @@ fn stored_streams_that_break_no_rule_hold_the_messages_that_they_are_stored_for(
         ("fragments_with_ping_between", vec![Ping(b"now".to_vec()), text("naïve"), text("next")]),
         ("length_of_16_bits_within_the_limit", vec![binary(vec![b'z'; 900])]),
         ("marked_by_rsv1", vec![Message { text: true, marked: true, payload: b"\xff\x00!".to_vec() }]),
+        (
+            "row29_close_behind_a_message_too_long",
+            vec![
+                Ping(b"before".to_vec()),
+                Broken(FrameError::MessageTooLong { limit: 40 }),
+                Close(Some(CloseCode::NORMAL), "heard".into()),
+            ],
+        ),
         ("row32_data_after_close", vec![closed.clone()]),
         ("text_ping_binary_close", [&conversation[..], &[closed]].concat()),
         ("unfinished_message", vec![]),

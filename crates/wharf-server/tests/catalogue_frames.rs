@@ -10,6 +10,7 @@ use std::{
 
 use common::{
     client::{Client, Wire},
+    proxy::Proxy,
     raw::{self, Bystander, MASK, frame},
     server::{Server, Setup},
     websocket::{Incoming, WebSocket},
@@ -37,7 +38,7 @@ fn open(server: &Server) -> WebSocket {
 }
 
 /// Sends each of `attacks` before and after the connect command, whole and one byte a segment (row 34), and
-/// expects the close code and then the end of the connection.
+/// expects the close code and then the end of the connection, by itself where no answer could be understood.
 #[track_caller]
 fn assert_closed_with(server: &Server, code: u16, attacks: &[Vec<u8>]) {
     let mut bystander = Bystander::join(server);
@@ -61,6 +62,12 @@ fn assert_closed_with(server: &Server, code: u16, attacks: &[Vec<u8>]) {
                     assert!(!reason.is_empty(), "{what}: a reason says what was wrong");
                 }
                 other => panic!("{what}: {other:?} instead of a close"),
+            }
+            if code != 1002 {
+                // It is still known where frames end, so the server waits for the answer; but for what it was told is
+                // within a payload, there is none.
+                raw::offer(&mut websocket.socket, &frame(FIN | 8, &code.to_be_bytes()));
+                websocket.socket.finish_writing();
             }
             assert_eq!(websocket.next(), None, "{what}: the connection ends");
         }
@@ -189,6 +196,52 @@ fn a_close_reason_that_is_not_utf8_is_1007() {
     let server = patient_server();
     let attacks = [frame(FIN | 8, b"\x03\xe8\xff"), frame(FIN | 8, b"\x03\xe8bye\xc3")];
     assert_closed_with(&server, 1007, &attacks);
+}
+
+// Row 29.
+#[test]
+fn a_client_that_sends_on_hears_1009_through_a_proxy_that_ends_everything_at_the_first_end() {
+    const ROUNDS: usize = 20;
+    let server = patient_server();
+    let proxy = Proxy::in_haste(server.address());
+    let too_long = frame(FIN | BINARY, &vec![b'x'; 65_536 + (1 << 20)]);
+    for round in 0..ROUNDS {
+        let mut websocket = WebSocket::open(&proxy.address(), "/connection/websocket");
+        // It reads nothing before all is sent.
+        raw::offer(&mut websocket.socket, &too_long);
+        match websocket.next() {
+            Some(Incoming::Close(Some(1009), _)) => {}
+            other => panic!("round {round}: {other:?} instead of 1009"),
+        }
+        websocket.send_close(1009, "");
+        assert_eq!(websocket.next(), None, "round {round}: the server ends TCP when it was answered");
+    }
+    common::eventually("no connection is left", common::PATIENCE, || server.metric("wharf_connections") == 0);
+}
+
+// Rows 23 and 29.
+#[test]
+fn a_client_that_answers_is_let_go_at_once_whatever_was_wrong_with_its_message() {
+    let server = patient_server();
+    let attacks = [
+        (1009, frame(FIN | TEXT, &[b' '; 65_537])),
+        (1007, frame(FIN | TEXT, b"\"\xff\"")),
+        (3501, frame(FIN | TEXT, b"no command")),
+    ];
+    for (code, attack) in attacks {
+        for answers_early in [false, true] {
+            let mut websocket = open(&server);
+            let answer = frame(FIN | 8, &1000_u16.to_be_bytes());
+            let early = if answers_early { &answer[..] } else { &[] };
+            websocket.socket.send([&attack, early].concat());
+            assert!(matches!(websocket.next(), Some(Incoming::Close(Some(told), _)) if told == code));
+            if !answers_early {
+                websocket.socket.send(&answer);
+            }
+            assert_eq!(websocket.next(), None, "{code}: the server ends TCP");
+        }
+    }
+    common::eventually("no connection is left", common::PATIENCE, || server.metric("wharf_connections") == 0);
 }
 
 /// A frame's head with a length of 64 bits, and no payload.

@@ -232,6 +232,7 @@ fn a_bomb_is_closed_with_1009_and_costs_little() {
             panic!("connected: {connected}: no close with 1009")
         };
         assert!(reason.contains("65536"), "{reason}");
+        websocket.send_close(1009, "");
         assert_eq!(websocket.next(), None, "the connection ends");
     }
     let grown = server.memory_kib().saturating_sub(before);

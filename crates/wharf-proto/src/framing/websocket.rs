@@ -118,6 +118,10 @@ impl Deframer for WebsocketDeframer {
     fn held_bytes(&self) -> usize {
         WebsocketDeframer::held_bytes(self)
     }
+
+    fn awaits_close(&self) -> bool {
+        !self.has_ended()
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub enum WebsocketEvent<'a> {
     /// The answer to a ping, or an unasked sign of life.
     Pong(&'a [u8]),
     /// The peer closes. Answer with a close frame, unless one was sent already (RFC 6455 section 5.5.1). Nothing
-    /// that follows is looked at.
+    /// that follows is looked at. After an error it is all that can come.
     Close {
         /// Why, for programs; a close frame may come without.
         code: Option<CloseCode>,
@@ -43,20 +43,38 @@ pub enum WebsocketEvent<'a> {
 /// Cuts one connection's bytes into messages. Feeding the same bytes in any pieces gives the same events and the
 /// same error.
 ///
+/// After an error that leaves known where frames end ([`FrameError::leaves_boundaries`]), the peer's close frame is
+/// still found and handed out, and nothing else: payloads are passed over, and only a header or a close frame that is
+/// not whole takes memory. Who has said a close frame of its own waits for this one before it ends its half of the
+/// stream, or for [`has_ended`](WebsocketDeframer::has_ended); and how long is its own to bound.
+///
 /// A message that lies whole in the input is handed out where it lies. Memory is taken only for a message whose
 /// end has not come, only as its bytes come (a declared length takes none), at most twice what came and never
 /// more than the limit; and is given back with the message's end. Between messages a deframer is a few words, and
 /// what an agreement on compression says that it remembers.
 #[derive(Debug)]
 pub struct WebsocketDeframer {
-    limits: DeframeLimits,
+    /// The two of [`DeframeLimits`], which side by side with what follows leave no gap.
+    message_bytes: usize,
+    fragments: u32,
     role: Role,
     reserved: ReservedBits,
-    /// A close frame came, or a rule was broken: nothing more is looked at.
-    ended: bool,
+    reads: Reads,
+    /// So many bytes are still to be passed over, after a rule was broken.
+    skip: u64,
     partial: Option<Box<Partial>>,
     /// Reads the messages that RSV1 marks, where compression was agreed on.
     inflater: Option<Box<Inflater>>,
+}
+
+/// What is looked for in what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Messages,
+    /// A rule was broken, by what does not hide where frames end: the peer's close frame and nothing else.
+    Close,
+    /// A close frame came, or a rule was broken and nobody knows where the next frame begins.
+    Nothing,
 }
 
 /// What has come of a message, or of a frame, whose end has not.
@@ -87,7 +105,9 @@ impl WebsocketDeframer {
     /// The reading side of one who plays `role`: a server refuses frames that are not masked, a client those
     /// that are.
     pub fn new(role: Role, limits: DeframeLimits) -> Self {
-        Self { limits, role, reserved: ReservedBits::Forbidden, ended: false, partial: None, inflater: None }
+        let (reserved, reads) = (ReservedBits::Forbidden, Reads::Messages);
+        let DeframeLimits { message_bytes, fragments } = limits;
+        Self { message_bytes, fragments, role, reserved, reads, skip: 0, partial: None, inflater: None }
     }
 
     /// Lets the peer mark messages by RSV1, as permessage-deflate does once both sides agreed on it (RFC 7692).
@@ -109,40 +129,59 @@ impl WebsocketDeframer {
 
     /// Takes all of `input`, changing it in place, and calls `sink` for each thing found, in order.
     ///
-    /// After an error, or after [`WebsocketEvent::Close`], the stream is at its end: what follows is ignored.
+    /// After [`WebsocketEvent::Close`] the stream is at its end: what follows is ignored. So it is after an error,
+    /// but for the peer's close frame where it can still be found, in the rest of `input` too: a
+    /// [`WebsocketEvent::Close`] that was handed out by a call that fails came behind what is wrong.
     pub fn feed(
         &mut self,
         input: &mut [u8],
         sink: &mut dyn FnMut(WebsocketEvent<'_>),
     ) -> Result<(), FrameError> {
         let mut rest = input;
+        let mut result = Ok(());
         while !rest.is_empty() {
-            let taken = self.feed_one(rest, sink)?;
+            // The first thing that is wrong is told. An error takes nothing, but then there is something to skip.
+            let taken = self.feed_one(rest, sink).unwrap_or_else(|error| {
+                result = result.and(Err(error));
+                0
+            });
             rest = &mut mem::take(&mut rest)[taken..];
         }
-        Ok(())
+        result
     }
 
     /// Takes as much from the start of `input` as makes at most one event, and returns how much that was: something
     /// of what there is. For callers that act on one event before they look for the next.
+    ///
+    /// An error takes nothing. Who wants to hear the peer's close frame after it goes on with the same input.
     pub fn feed_one(
         &mut self,
         input: &mut [u8],
         sink: &mut dyn FnMut(WebsocketEvent<'_>),
     ) -> Result<usize, FrameError> {
-        if self.ended || input.is_empty() {
-            return Ok(input.len());
+        if input.is_empty() {
+            return Ok(0);
         }
-        let result = match self.partial.as_ref().and_then(|partial| partial.frame) {
-            Some((header, received)) => self.continue_frame(header, received, input, sink),
+        if self.reads != Reads::Messages {
+            let passed_over = self.pass_over(input.len());
+            if passed_over > 0 {
+                return Ok(passed_over);
+            }
+        }
+        match self.partial.as_ref().and_then(|partial| partial.frame) {
+            Some((header, received)) => {
+                let left = header.payload_len - received;
+                let result = self.continue_frame(header, received, input, sink);
+                result.inspect_err(|error| self.break_off(*error, left))
+            }
             None => self.begin_frame(input, sink),
-        };
-        result.inspect_err(|_| self.end())
+        }
     }
 
-    /// Whether a close frame came or a rule was broken, so that nothing more is looked at.
+    /// Whether nothing more is handed out: a close frame came, or a rule was broken so that nobody knows where the
+    /// next frame begins.
     pub fn has_ended(&self) -> bool {
-        self.ended
+        self.reads == Reads::Nothing
     }
 
     /// Bytes held of a message that is not whole yet: its payload so far, or a header that is not whole.
@@ -174,7 +213,25 @@ impl WebsocketDeframer {
         input: &mut [u8],
         sink: &mut dyn FnMut(WebsocketEvent<'_>),
     ) -> Result<usize, FrameError> {
-        let Some((header, taken)) = self.read_header(input)? else { return Ok(input.len()) };
+        let found = self.read_header(input).inspect_err(|_| self.end())?;
+        let Some((header, taken)) = found else { return Ok(input.len()) };
+        if self.reads == Reads::Close && header.opcode != Opcode::Close {
+            self.skip = header.payload_len;
+            return Ok(taken);
+        }
+        let result = self.begin_payload(header, taken, input, sink);
+        result.inspect_err(|error| self.break_off(*error, taken as u64 + header.payload_len))
+    }
+
+    /// Reads what has come of the payload behind a header, which took `taken` bytes of `input`. Returns how much was
+    /// taken of it in all.
+    fn begin_payload(
+        &mut self,
+        header: FrameHeader,
+        taken: usize,
+        input: &mut [u8],
+        sink: &mut dyn FnMut(WebsocketEvent<'_>),
+    ) -> Result<usize, FrameError> {
         let within_message = self.check_against_message(&header)?;
         let is_whole = header.opcode.is_control() || header.fin && !within_message;
         let payload = usize::try_from(header.payload_len).ok().filter(|_| is_whole);
@@ -264,10 +321,10 @@ impl WebsocketDeframer {
             (Some(_), _) => return Err(FrameError::Interleaved),
         };
         if so_far.saturating_add(header.payload_len) > self.payload_limit(rsv1) {
-            return Err(FrameError::MessageTooLong { limit: self.limits.message_bytes });
+            return Err(FrameError::MessageTooLong { limit: self.message_bytes });
         }
-        if fragments >= self.limits.fragments.max(1) {
-            return Err(FrameError::TooManyFragments { limit: self.limits.fragments.max(1) });
+        if fragments >= self.fragments.max(1) {
+            return Err(FrameError::TooManyFragments { limit: self.fragments.max(1) });
         }
         Ok(message.is_some())
     }
@@ -343,17 +400,16 @@ impl WebsocketDeframer {
             return Ok(());
         };
         let mut message = Vec::new();
-        inflater.inflate(payload, opening.kind, self.limits.message_bytes, &mut message)?;
+        inflater.inflate(payload, opening.kind, self.message_bytes, &mut message)?;
         sink(Opening { rsv1: false, ..opening }.event(&message));
         Ok(())
     }
 
     /// The most bytes that a message may take on the wire.
     fn payload_limit(&self, rsv1: bool) -> u64 {
-        let DeframeLimits { message_bytes, fragments } = self.limits;
         match &self.inflater {
-            Some(inflater) if rsv1 => inflater.longest_payload(message_bytes, fragments),
-            _ => message_bytes as u64,
+            Some(inflater) if rsv1 => inflater.longest_payload(self.message_bytes, self.fragments),
+            _ => self.message_bytes as u64,
         }
     }
 
@@ -376,8 +432,31 @@ impl WebsocketDeframer {
         Ok(())
     }
 
+    /// A rule was broken. What is left of the frame and begins with the input that it was found in is passed over,
+    /// where what comes behind it can still be told apart.
+    #[cold]
+    fn break_off(&mut self, error: FrameError, frame_left: u64) {
+        self.end();
+        if error.leaves_boundaries() {
+            self.reads = Reads::Close;
+            self.skip = frame_left;
+        }
+    }
+
+    /// How many of the next `available` bytes are looked at by nobody.
+    #[cold]
+    fn pass_over(&mut self, available: usize) -> usize {
+        if self.has_ended() {
+            return available;
+        }
+        let passed_over = usize::try_from(self.skip).map_or(available, |skip| skip.min(available));
+        self.skip -= passed_over as u64;
+        passed_over
+    }
+
+    /// Nothing more is looked at, and everything that was kept is given back.
     fn end(&mut self) {
-        self.ended = true;
+        self.reads = Reads::Nothing;
         self.partial = None;
         self.inflater = None;
     }

@@ -2,8 +2,9 @@
 
 /// A rule of RFC 6455 that the peer broke. The text names the rule and fits a close frame's reason.
 ///
-/// The stream cannot be read any further. Say [`close_code`](Self::close_code) in a close frame, then close the
-/// connection (RFC 6455 section 7.1.7: fail the WebSocket connection).
+/// No more messages are read. Say [`close_code`](Self::close_code) in a close frame, then close the connection (RFC
+/// 6455 section 7.1.7: fail the WebSocket connection): at once, or when the peer has answered, if that can still be
+/// heard ([`leaves_boundaries`](Self::leaves_boundaries)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// RFC 6455 section 5.1: a server closes the connection when it receives a frame that is not masked.
@@ -78,6 +79,21 @@ impl FrameError {
             Self::MessageTooLong { .. } | Self::TooManyFragments { .. } => 1009,
             _ => 1002,
         }
+    }
+
+    /// Whether it is still known where the peer's frames begin and end, since not a frame but what was in it is
+    /// wrong: then the peer's close frame can be told from what comes before it.
+    ///
+    /// Not so for what is wrong with a close frame: no other follows it (RFC 6455 section 5.5.1). Nor for fragments
+    /// out of their order: a peer that breaks rules of framing is trusted in none.
+    pub fn leaves_boundaries(self) -> bool {
+        matches!(
+            self,
+            Self::MessageTooLong { .. }
+                | Self::TooManyFragments { .. }
+                | Self::InvalidDeflate
+                | Self::InvalidUtf8
+        )
     }
 }
 

@@ -70,6 +70,7 @@
 //!
 //! /// Takes what a socket read, and leaves in `answer` what it is to write. False: close after writing.
 //! fn echo(deframer: &mut WebsocketDeframer, input: &mut [u8], answer: &mut BytesMut) -> bool {
+//!     let mut closes = None;
 //!     let result = deframer.feed(input, &mut |event| match event {
 //!         WebsocketEvent::Message { kind, payload, .. } => {
 //!             let opcode = match kind {
@@ -80,13 +81,21 @@
 //!         }
 //!         WebsocketEvent::Ping(payload) => write_frame(answer, Opcode::Pong, payload, None),
 //!         WebsocketEvent::Pong(_) => {}
-//!         WebsocketEvent::Close { code, .. } => write_close(answer, code, "", None),
+//!         WebsocketEvent::Close { code, .. } => closes = Some(code),
 //!     });
-//!     if let Err(error) = result {
-//!         let code = wharf_proto::websocket::CloseCode::new(error.close_code());
-//!         write_close(answer, code, &error.to_string(), None);
+//!     match (result, closes) {
+//!         // A close that came as well came behind what is wrong.
+//!         (Err(error), _) => {
+//!             let code = wharf_proto::websocket::CloseCode::new(error.close_code());
+//!             write_close(answer, code, &error.to_string(), None);
+//!             false
+//!         }
+//!         (Ok(()), Some(code)) => {
+//!             write_close(answer, code, "", None);
+//!             false
+//!         }
+//!         (Ok(()), None) => true,
 //!     }
-//!     !deframer.has_ended()
 //! }
 //!
 //! let mut deframer = WebsocketDeframer::new(Role::Server, DeframeLimits::default());

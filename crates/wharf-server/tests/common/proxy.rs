@@ -28,6 +28,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     server: String,
+    /// An end of one half on either side ends everything, with what is under way.
+    hasty: bool,
     silent: AtomicBool,
     ended: AtomicBool,
     plan: Mutex<Plan>,
@@ -67,16 +69,28 @@ impl Proxy {
         Self::that_cuts(server, 0, 0, 1..2)
     }
 
+    /// Passes everything on until one side ends its half, and then closes both, as nginx does: what the client still
+    /// sends is answered by a reset, which may take from it what it has not read.
+    #[track_caller]
+    pub fn in_haste(server: &Address) -> Self {
+        Self::start(server, true, Plan { random: StdRng::seed_from_u64(0), bytes: 1..2, cuts_left: 0 })
+    }
+
     /// Cuts the first `cuts` connections that live so long, each when a random number of bytes of `bytes` came
     /// from the server, which is as often within a message as between two.
     #[track_caller]
     pub fn that_cuts(server: &Address, seed: u64, cuts: u32, bytes: Range<usize>) -> Self {
+        Self::start(server, false, Plan { random: StdRng::seed_from_u64(seed), bytes, cuts_left: cuts })
+    }
+
+    #[track_caller]
+    fn start(server: &Address, hasty: bool, plan: Plan) -> Self {
         let Address::Tcp(server) = server else { panic!("{server:?} is no TCP address") };
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let plan = Plan { random: StdRng::seed_from_u64(seed), bytes, cuts_left: cuts };
         let shared = Arc::new(Shared {
             server: server.clone(),
+            hasty,
             silent: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             plan: Mutex::new(plan),
@@ -103,7 +117,7 @@ impl Proxy {
         self.shared.silent.store(true, Ordering::SeqCst);
     }
 
-    /// How many connections there have been.
+    /// How many connections there have been; of a proxy in haste, how many there are.
     pub fn connections(&self) -> usize {
         self.shared.pairs().len()
     }
@@ -167,7 +181,9 @@ fn pass_up(pair: &Pair, shared: &Shared) {
             break;
         }
     }
-    if !shared.silent.load(Ordering::SeqCst) && !pair.half_open.load(Ordering::SeqCst) {
+    if shared.hasty {
+        close(pair, shared);
+    } else if !shared.silent.load(Ordering::SeqCst) && !pair.half_open.load(Ordering::SeqCst) {
         let _ = pair.server.shutdown(Shutdown::Write); // Passes the client's FIN on.
     }
 }
@@ -195,9 +211,18 @@ fn pass_down(pair: &Pair, shared: &Shared) {
             return carry_out(cut, pair);
         }
     }
-    if !shared.silent.load(Ordering::SeqCst) {
+    if shared.hasty {
+        close(pair, shared);
+    } else if !shared.silent.load(Ordering::SeqCst) {
         let _ = pair.client.shutdown(Shutdown::Write); // Passes the server's FIN on.
     }
+}
+
+/// Ends both sides. The sockets are closed when both threads have seen it.
+fn close(pair: &Pair, shared: &Shared) {
+    shut(&pair.server);
+    shut(&pair.client);
+    shared.pairs().retain(|other| !std::ptr::eq(&**other, pair));
 }
 
 fn take_cut(shared: &Shared) -> bool {

@@ -59,16 +59,21 @@ impl Worker {
         self.after_farewell(index);
     }
 
-    /// The peer's bytes cannot be read any more. RFC 6455 section 7.1.7: it is told why, and nothing more of what it
-    /// sends is looked at, nor its own farewell.
-    pub(super) fn fail(&mut self, index: u32, disconnect: &Disconnect) {
-        self.end_connection(index, disconnect);
+    /// Ends our half without the peer's farewell, if it can't come any more: it is not known where its frames end. What
+    /// it sends is read and thrown away until it ends.
+    ///
+    /// Otherwise its farewell is waited for, whatever broke the rule: a peer that is in the middle of a long message
+    /// has not read ours, and what stands between may end the whole connection as soon as it sees our half end. RFC
+    /// 6455 section 7.1.7: nothing that it says is processed or answered; its farewell only says that it has read ours.
+    pub(super) fn give_up_farewell(&mut self, index: u32) {
         let Some(connection) = self.connections.at(index) else { return };
-        if let State::Closing { peer: peer @ Peer::Farewell, .. } = &mut connection.state {
-            *peer = Peer::End;
-            if connection.outbox.is_empty() {
-                self.finish(index);
-            }
+        let State::Closing { peer: peer @ Peer::Farewell, .. } = &mut connection.state else { return };
+        if connection.deframer.awaits_close() {
+            return;
+        }
+        *peer = Peer::End;
+        if connection.outbox.is_empty() {
+            self.finish(index);
         }
     }
 

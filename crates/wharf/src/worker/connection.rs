@@ -42,7 +42,7 @@ pub struct Connection {
 pub enum State {
     /// Messages go both ways.
     Open,
-    /// The farewell waits to be written, or was; what the peer says is not looked at.
+    /// The farewell waits to be written, or was; of what the peer says only its own farewell is looked at, and pings.
     Closing {
         /// What is awaited of the peer.
         peer: Peer,

@@ -29,19 +29,8 @@ pub(super) enum Said {
     Command(Command),
     Ping(Box<[u8]>),
     PongFrame,
-    /// The framing's farewell.
-    Close(Option<u16>),
-    /// A message that means nothing. Its framing is whole, so what follows can be read.
+    /// A rule was broken. What follows may be readable.
     Broke(PeerError),
-    /// Bytes that no framing can be found in, nor in those that follow.
-    Unreadable(PeerError),
-}
-
-impl Said {
-    /// Our farewell may be an answer to what came before this in one read.
-    fn counts_after_our_farewell(&self) -> bool {
-        matches!(self, Self::Ping(_) | Self::Close(_) | Self::Unreadable(_))
-    }
 }
 
 /// What a read came to.
@@ -106,6 +95,7 @@ impl Worker {
         let conversation = &mut connection.conversation;
         let commands = &mut self.commands;
         let mut broken = false;
+        let mut farewell = None;
         let fed = connection.deframer.feed(bytes, &mut |incoming| match incoming {
             Incoming::Message(..) if broken => {}
             Incoming::Message(kind, message) => {
@@ -119,10 +109,10 @@ impl Worker {
             }
             Incoming::Ping(payload) => said.push(Said::Ping(payload.into())),
             Incoming::Pong(_) => said.push(Said::PongFrame),
-            Incoming::Close(code, _) => said.push(Said::Close(code)),
+            Incoming::Close(code, _) => farewell = Some(code),
         });
         if let Err(error) = fed {
-            said.push(Said::Unreadable(error));
+            said.push(Said::Broke(error));
         }
         self.metrics().messages_in.add(messages);
         for said in said.drain(..) {
@@ -131,6 +121,16 @@ impl Worker {
         if said.capacity() <= SAID_KEPT {
             self.said = said;
         }
+        // It stands behind all of that, what broke a rule too.
+        self.hear_farewell(index, farewell);
+    }
+
+    /// What was read has ended with the peer's farewell, if there is one.
+    fn hear_farewell(&mut self, index: u32, farewell: Option<Option<u16>>) {
+        match farewell {
+            Some(code) => self.peer_closed(index, code),
+            None => self.give_up_farewell(index),
+        }
     }
 
     /// Our farewell is said: nothing that the peer says is looked at but its own, and pings.
@@ -138,10 +138,9 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return };
         let mut farewell = None;
         let mut pings: Vec<Box<[u8]>> = Vec::new();
-        let fed = connection.deframer.feed(bytes, &mut |incoming| match incoming {
-            Incoming::Close(code, _) => {
-                farewell.get_or_insert(code);
-            }
+        // What is wrong needs no word any more: ours is said.
+        let _ = connection.deframer.feed(bytes, &mut |incoming| match incoming {
+            Incoming::Close(code, _) => farewell = Some(code),
             Incoming::Ping(payload) => pings.push(payload.into()),
             Incoming::Message(..) | Incoming::Pong(_) => {}
         });
@@ -150,11 +149,7 @@ impl Worker {
         for payload in pings {
             self.answer_ping(index, &payload);
         }
-        match (fed, farewell) {
-            (_, Some(code)) => self.peer_closed(index, code),
-            (Ok(()), None) => {}
-            (Err(error), None) => self.fail(index, &error.disconnect()),
-        }
+        self.hear_farewell(index, farewell);
     }
 
     /// Takes one whole message that came beside the connection's own bytes.
@@ -174,9 +169,10 @@ impl Worker {
 
     fn handle_said(&mut self, index: u32, said: Said) {
         let Some(connection) = self.connections.at(index) else { return };
+        // Our farewell may be an answer to what came before this in one read.
         let counts = match connection.state {
             State::Open => true,
-            State::Closing { peer, .. } => peer == Peer::Farewell && said.counts_after_our_farewell(),
+            State::Closing { peer, .. } => peer == Peer::Farewell && matches!(said, Said::Ping(_)),
         };
         if !counts {
             return;
@@ -188,9 +184,7 @@ impl Worker {
                 let now = self.now;
                 connection.session.handle_pong_frame(&self.node.rules, now);
             }
-            Said::Close(code) => self.peer_closed(index, code),
             Said::Broke(error) => self.end_connection(index, &error.disconnect()),
-            Said::Unreadable(error) => self.fail(index, &error.disconnect()),
         }
     }
 

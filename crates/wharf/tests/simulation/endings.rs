@@ -262,6 +262,104 @@ fn a_websocket_whose_half_ends_without_a_close_is_over_when_its_answers_are_writ
     assert_eq!((machine.connections(), machine.open_sockets(), machine.present(CHANNEL)), (0, 0, 0));
 }
 
+/// What breaks a rule of messages and none of framing, with the code that says so. Each frame is long, so that a part
+/// of it can be missing.
+fn wrong_messages() -> Vec<(u16, bytes::BytesMut)> {
+    let message = |opcode, payload: &[u8]| {
+        let mut bytes = bytes::BytesMut::new();
+        write_frame(&mut bytes, opcode, payload, MASK);
+        bytes
+    };
+    vec![
+        (1009, message(Opcode::Text, &vec![b' '; Settings::development().limits.message_bytes + 20_000])),
+        (1007, message(Opcode::Text, &[0xff; 20_000])),
+        (
+            3501,
+            [message(Opcode::Text, b"no command"), message(Opcode::Binary, &[b' '; 20_000])].concat()[..]
+                .into(),
+        ),
+    ]
+}
+
+// Rows 23, 29 and 33.
+#[test]
+fn our_half_stays_for_a_peer_that_is_still_sending_until_it_has_heard_the_farewell() {
+    for (code, wrong) in wrong_messages() {
+        let mut machine = machine(20);
+        let mut socket = Socket::open(&mut machine, 4_096);
+        let (begun, rest) = wrong.split_at(wrong.len() - 10_000);
+        socket.say(&mut machine, begun);
+        socket.listen(&mut machine);
+        socket.listen(&mut machine);
+        assert_eq!(socket.heard[2..4], code.to_be_bytes());
+        machine.pass_ms(4_000);
+        socket.listen(&mut machine);
+        assert!(!socket.ended, "{code}: it may not have heard it yet");
+        socket.say(&mut machine, rest);
+        let mut late = bytes::BytesMut::new();
+        write_frame(&mut late, Opcode::Text, br#"{"id":1,"connect":{}}"#, MASK);
+        socket.say(&mut machine, &late);
+        socket.listen(&mut machine);
+        assert!(!socket.ended);
+        socket.say(&mut machine, &close_frame(1000, ""));
+        socket.listen(&mut machine);
+        assert!(socket.ended, "{code}: RFC 6455 section 7.1.1: the server ends TCP");
+        assert_eq!(socket.heard.len(), 2 + usize::from(socket.heard[1]), "one close frame and nothing more");
+        assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+    }
+}
+
+// Row 33.
+#[test]
+fn a_peer_that_is_told_why_and_never_stops_sending_is_cut_off_in_time() {
+    for (code, wrong) in wrong_messages() {
+        let mut machine = machine(21);
+        let mut socket = Socket::open(&mut machine, 4_096);
+        socket.say(&mut machine, &wrong);
+        let began = machine.now;
+        while machine.open_sockets() > 0 {
+            let _ = socket.end.try_write(&[std::io::IoSlice::new(&wrong)]);
+            machine.step();
+            assert!(machine.now.0 < began.0 + 6_000, "{code}: cut off by then");
+        }
+        assert!(machine.now.0 > began.0 + 4_000, "{code}: it has its time");
+        assert_eq!(machine.connections(), 0);
+    }
+}
+
+#[test]
+fn a_close_that_came_with_what_broke_a_rule_counts_as_the_answer() {
+    for (code, mut wrong) in wrong_messages() {
+        wrong.extend_from_slice(&close_frame(1001, "leaving"));
+        let mut machine = machine(22);
+        let mut socket = Socket::open(&mut machine, 1 << 20);
+        socket.say(&mut machine, &wrong);
+        (0..20).for_each(|_| socket.listen(&mut machine));
+        assert_eq!(socket.heard[2..4], code.to_be_bytes(), "what was wrong came first");
+        assert!(socket.ended);
+        assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+    }
+}
+
+#[test]
+fn our_half_ends_when_the_frames_of_a_peer_that_was_told_why_cannot_be_told_apart_any_more() {
+    for (code, wrong) in wrong_messages() {
+        let mut machine = machine(23);
+        let mut socket = Socket::open(&mut machine, 4_096);
+        socket.say(&mut machine, &wrong);
+        (0..20).for_each(|_| socket.listen(&mut machine));
+        assert!(!socket.ended, "{code}");
+        socket.say(&mut machine, b"\x81\x00"); // No mask.
+        (0..3).for_each(|_| socket.listen(&mut machine));
+        assert!(socket.ended, "{code}");
+        assert_eq!(socket.heard[2..4], code.to_be_bytes());
+        assert_eq!(machine.open_sockets(), 1, "until the peer ends its half, or its time is over");
+        socket.end.finish();
+        machine.steps(2);
+        assert_eq!((machine.connections(), machine.open_sockets()), (0, 0));
+    }
+}
+
 // Row 33.
 #[test]
 fn a_peer_that_breaks_a_rule_and_stays_is_cut_off_in_time() {

@@ -31,7 +31,7 @@ fn server() -> WebsocketDeframer {
     WebsocketDeframer::new(Role::Server, LIMITS).with_inflater(Inflater::new(remembering()))
 }
 
-/// Feeds pieces of a stream up to the first error, and holds the promises about memory meanwhile.
+/// Feeds pieces of a stream, and holds the promises about memory meanwhile.
 fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Seen> {
     let mut deframer = server();
     let mut seen = Vec::new();
@@ -53,7 +53,9 @@ fn feed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Seen> {
         let partial = deframer.memory_bytes().saturating_sub(WebsocketDeframer::OVERHEAD_BYTES + context);
         assert!(partial <= 1_200, "{partial}");
         if let Err(error) = result {
-            seen.push(Seen::Broken(error));
+            // No error follows a close, so a close that is seen already stands behind the error.
+            let behind = usize::from(seen.last() == Some(&Seen::Closed));
+            seen.insert(seen.len() - behind, Seen::Broken(error));
         }
     }
     if deframer.has_ended() {
@@ -190,6 +192,32 @@ fn refuses_corrupt_and_unfinished_data_with_1007() {
     assert_eq!(FrameError::InvalidDeflate.close_code(), 1007);
 }
 
+// Rows 35 and 36.
+#[test]
+fn hears_the_close_behind_what_cannot_be_inflated() {
+    let mut bomb = BytesMut::new();
+    let alone = Compression { context_takeover: false, window_bits: WindowBits::MAX };
+    assert!(Deflater::new(alone).with_level(9).deflate(&vec![0; 50_000], &mut bomb));
+    let wrong = [0x00, 0x01, 0x00, 0xfe, 0xff, 0xff, 0x00];
+    let (one, other) = bomb.split_at(bomb.len() / 2);
+    let breaches = [
+        (marked(Opcode::Binary, &bomb), FrameError::MessageTooLong { limit: 1_000 }),
+        (
+            [frame(false, true, Opcode::Text, one), frame(true, false, Opcode::Continuation, other)].concat(),
+            FrameError::MessageTooLong { limit: 1_000 },
+        ),
+        (marked(Opcode::Text, b"\x06"), FrameError::InvalidDeflate),
+        (marked(Opcode::Text, &wrong), FrameError::InvalidUtf8),
+    ];
+    let mut close = BytesMut::new();
+    write_close(&mut close, Some(CloseCode::NORMAL), "", Some(KEY));
+    for (breach, error) in breaches {
+        // What needs what came before to be inflated is passed over like everything else.
+        let stream = [&breach[..], &marked(Opcode::Text, &AGAIN), &close].concat();
+        assert_eq!(seen_however_split(&stream), [Seen::Broken(error), Seen::Closed]);
+    }
+}
+
 // Rows 23 and 36.
 #[test]
 fn checks_text_after_it_is_inflated_and_not_before() {
@@ -223,7 +251,7 @@ fn gives_everything_back_at_the_end() {
         assert_eq!(budget.used_bytes(), inflate_context_bytes(WindowBits::MAX));
         assert!(deframer.memory_bytes() > 0);
         let _ = deframer.feed(&mut last, &mut |_| {});
-        assert!(deframer.has_ended());
+        // Also where a close may still come.
         assert_eq!((budget.used_bytes(), deframer.memory_bytes()), (0, 0));
     }
 }

@@ -36,22 +36,29 @@ impl From<WebsocketEvent<'_>> for Seen {
     }
 }
 
-/// Feeds pieces of a stream up to the first error, and holds the promises about memory meanwhile.
+/// Feeds pieces of a stream, and holds the promises about memory meanwhile. What is seen behind the first error is
+/// seen behind it, and later errors are not.
 fn feed_pieces<'a>(mut deframer: WebsocketDeframer, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Seen> {
     let mut seen = Vec::new();
     let mut fed = 0;
     for piece in pieces {
         fed += piece.len();
+        let before = seen.len();
         let result = deframer.feed(&mut piece.to_vec(), &mut |event| seen.push(event.into()));
         let payload_memory = deframer.memory_bytes().saturating_sub(WebsocketDeframer::OVERHEAD_BYTES);
-        assert!(payload_memory <= deframer.limits.message_bytes.min(2 * fed), "{payload_memory} after {fed}");
-        if let Err(error) = result {
-            seen.push(Seen::Broken(error));
-            break;
+        assert!(payload_memory <= deframer.message_bytes.min(2 * fed), "{payload_memory} after {fed}");
+        let was_broken = seen[..before].iter().any(|seen| matches!(seen, Seen::Broken(_)));
+        if let (Err(error), false) = (result, was_broken) {
+            // No error follows a close, so a close of this call stands behind the error.
+            let behind = usize::from(matches!(seen[before..].last(), Some(Seen::Close(..))));
+            seen.insert(seen.len() - behind, Seen::Broken(error));
         }
-    }
-    if deframer.has_ended() {
-        assert_eq!(deframer.memory_bytes(), 0);
+        if was_broken || result.is_err() {
+            assert!(deframer.memory_bytes() <= WebsocketDeframer::OVERHEAD_BYTES, "no payload is kept");
+        }
+        if deframer.has_ended() {
+            assert_eq!(deframer.memory_bytes(), 0);
+        }
     }
     seen
 }
@@ -89,8 +96,9 @@ fn broken(error: FrameError) -> Vec<Seen> {
 }
 
 #[test]
-fn is_at_most_48_bytes_and_takes_no_memory_between_messages() {
-    assert!(size_of::<WebsocketDeframer>() <= 48);
+fn is_at_most_40_bytes_and_takes_no_memory_between_messages() {
+    // With the allocator's word, 48.
+    assert!(size_of::<WebsocketDeframer>() <= 40);
     let fragments = [fragment(false, Opcode::Text, b"hel"), frame(Opcode::Continuation, b"lo")].concat();
     for stream in [frame(Opcode::Text, b"hello"), frame(Opcode::Ping, b"hello"), fragments] {
         let mut deframer = server();
@@ -352,7 +360,116 @@ fn ignores_everything_after_a_close_and_after_a_broken_rule() {
 
     let mut deframer = server();
     deframer.feed(&mut [0xff, 0xff], &mut |event| panic!("{event:?}")).unwrap_err();
+    assert!(deframer.has_ended());
     deframer.feed(&mut frame(Opcode::Text, b"late"), &mut |event| panic!("{event:?}")).unwrap();
+    deframer.feed(&mut close, &mut |event| panic!("{event:?}")).unwrap();
+}
+
+/// Frames that break each rule whose breach leaves it known where the next frame begins.
+fn broken_within() -> Vec<(Vec<u8>, FrameError)> {
+    let too_long = FrameError::MessageTooLong { limit: LIMITS.message_bytes };
+    let begin = fragment(false, Opcode::Text, b"a");
+    vec![
+        (frame(Opcode::Text, &[b'x'; 1_001]), too_long),
+        (
+            [&fragment(false, Opcode::Binary, &[0; 600])[..], &frame(Opcode::Continuation, &[0; 401])]
+                .concat(),
+            too_long,
+        ),
+        (
+            [&begin[..], &fragment(false, Opcode::Continuation, b"").repeat(8)].concat(),
+            FrameError::TooManyFragments { limit: 8 },
+        ),
+        (frame(Opcode::Text, b"not \xff text"), FrameError::InvalidUtf8),
+        (
+            [&fragment(false, Opcode::Text, b"\xf0\x9f")[..], &frame(Opcode::Continuation, b"")].concat(),
+            FrameError::InvalidUtf8,
+        ),
+        (
+            [&begin[..], &fragment(false, Opcode::Continuation, &[0xff; 200])].concat(),
+            FrameError::InvalidUtf8,
+        ),
+    ]
+}
+
+// Rows 23, 29, 30 and 32.
+#[test]
+fn hears_nothing_but_the_close_behind_an_error_within_a_frame() {
+    let mut close = BytesMut::new();
+    write_close(&mut close, CloseCode::new(4_000), "bye", MASK);
+    // Whatever stands between: what is whole, what is not, and what breaks rules that only messages have.
+    let between = [
+        fragment(false, Opcode::Continuation, b"more of it"),
+        frame(Opcode::Ping, b"anybody?"),
+        frame(Opcode::Pong, b""),
+        frame(Opcode::Continuation, &[0xff; 300]),
+        frame(Opcode::Text, b"\xff"),
+        fragment(false, Opcode::Binary, &[7; 2_000]),
+        frame(Opcode::Text, &[]),
+    ]
+    .concat();
+    for (breach, error) in broken_within() {
+        assert!(error.leaves_boundaries());
+        let heard = [Seen::Broken(error), Seen::Close(Some(4_000), "bye".into())];
+        for between in [&[][..], &between] {
+            let stream = [&breach[..], between, &close, &frame(Opcode::Text, b"late"), &close].concat();
+            assert_eq!(seen_however_split(&stream), heard);
+        }
+    }
+}
+
+// Rows 15 to 21.
+#[test]
+fn hears_no_close_behind_a_second_error_that_hides_where_frames_end() {
+    let mut unmasked = BytesMut::new();
+    write_close(&mut unmasked, CloseCode::new(1000), "", None);
+    let close = frame(Opcode::Close, &1000_u16.to_be_bytes());
+    for second in [&unmasked[..], &frame(Opcode::Close, &[3]), b"\x83\x80", b"\x91\x80"] {
+        for (breach, error) in broken_within() {
+            let stream = [&breach[..], second, &close].concat();
+            assert_eq!(seen_however_split(&stream), broken(error));
+        }
+    }
+}
+
+// Row 27.
+#[test]
+fn passes_over_what_was_claimed_and_takes_no_memory_for_it() {
+    let claim = [&b"\x82\xff"[..], &(1_u64 << 62).to_be_bytes(), b"mask"].concat();
+    let close = frame(Opcode::Close, &1000_u16.to_be_bytes());
+    let mut deframer = server();
+    deframer.feed(&mut claim.clone(), &mut |event| panic!("{event:?}")).unwrap_err();
+    for _ in 0..100 {
+        // A close frame within the payload is none.
+        deframer.feed(&mut close.repeat(1_000), &mut |event| panic!("{event:?}")).unwrap();
+        assert_eq!((deframer.memory_bytes(), deframer.held_bytes()), (0, 0));
+    }
+    assert!(!deframer.has_ended());
+}
+
+#[test]
+fn an_error_takes_nothing_from_who_looks_for_one_event_at_a_time() {
+    let close = frame(Opcode::Close, &1000_u16.to_be_bytes());
+    for (breach, error) in broken_within() {
+        for at in 0..breach.len() {
+            let mut deframer = server();
+            let mut stream = [&breach[..], &close].concat();
+            let (mut start, mut errors, mut closes) = (0, Vec::new(), 0);
+            while start < stream.len() {
+                // What has come so far ends at `at`, or is everything.
+                let end = if start < at { at } else { stream.len() };
+                let result = deframer.feed_one(&mut stream[start..end], &mut |event| {
+                    assert!(matches!(event, WebsocketEvent::Close { .. }), "{event:?}");
+                    closes += 1;
+                });
+                match result {
+                    Ok(taken) => start += taken,
+                    Err(error) => errors.push(error),
+                }
+            }
+            assert_eq!((errors, closes), (vec![error], 1), "cut at {at}");
+        }
+    }
 }
 
 #[test]
