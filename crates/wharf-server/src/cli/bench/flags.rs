@@ -126,7 +126,7 @@ impl Plan {
             transport: scenario.transport(),
             plain: scenario.is_plain(),
         };
-        let mut server = options.server.map(|server| target(server, wanted)).transpose()?;
+        let mut server = options.server.map(|server| target(server, wanted, by_default)).transpose()?;
         if let Some(server) = &mut server {
             server.api_key = options.api_key;
             if scenario.is_plain() && server.path.is_none() {
@@ -150,7 +150,7 @@ impl Plan {
     }
 }
 
-fn target(server: ServerAddress, source_addresses: Option<u8>) -> anyhow::Result<Target> {
+fn target(server: ServerAddress, wanted: Option<u8>, by_default: u8) -> anyhow::Result<Target> {
     let host = server.endpoint.host();
     let Endpoint::Tcp { host: name, port } = server.endpoint else {
         bail!("the bench measures TCP only: name the server as http://HOST:PORT");
@@ -161,10 +161,10 @@ fn target(server: ServerAddress, source_addresses: Option<u8>) -> anyhow::Result
         .next()
         .with_context(|| format!("{name} has no address"))?;
     let loopback = address.is_ipv4() && address.ip().is_loopback();
-    if source_addresses.is_some() && !loopback {
+    if wanted.is_some() && !loopback {
         bail!("--source-addresses are those of the loopback net, and {address} cannot be reached from there");
     }
-    let source_addresses = source_addresses.unwrap_or(0);
+    let source_addresses = wanted.unwrap_or(if loopback { by_default } else { 0 });
     Ok(Target { address, host, path: server.target, api_key: None, source_addresses })
 }
 
@@ -243,6 +243,10 @@ mod tests {
         let target = wharf.server.expect("a target");
         assert_eq!((target.address.to_string(), target.path), ("127.0.0.1:9".to_owned(), None));
         assert_eq!(target.api_key.as_deref(), Some("k"));
+        let sources = |line: &[&str]| plan(line).expect("a plan").server.expect("a target").source_addresses;
+        assert_eq!(sources(&["open", "--server", "http://127.0.0.1:9"]), OPENING_SOURCE_ADDRESSES);
+        assert_eq!(sources(&["open", "--server", "http://192.0.2.1:9"]), 0, "the loopback net ends here");
+        assert_eq!(sources(&["echo", "--server", "http://127.0.0.1:9"]), 0);
         let plain = plan(&[&["echo", "--plain"], &named[..]].concat()).expect("a plan");
         assert_eq!(plain.server.expect("a target").path.as_deref(), Some("/"));
         assert!(plain.shape.plain);
