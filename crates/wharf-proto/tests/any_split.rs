@@ -3,13 +3,11 @@
 
 use bytes::BytesMut;
 use proptest::{collection::vec, prelude::*, sample::Index};
-use wharf_proto::{
-    websocket::{
-        CloseCode, FrameError, FrameHeader, Opcode, Role, WebsocketDeframer, WebsocketEvent, apply_mask,
-        handshake::{AnswerError, ClientRequest, MAX_ANSWER_HEAD_BYTES},
-        write_close,
-    },
-    wire::{DeframeLimits, MessageKind},
+use wharf_proto::websocket::{
+    CloseCode, DeframeLimits, FrameError, FrameHeader, MessageKind, Opcode, Role, WebsocketDeframer,
+    WebsocketEvent, apply_mask,
+    handshake::{AnswerError, ClientRequest, MAX_ANSWER_HEAD_BYTES},
+    write_close,
 };
 
 #[path = "../../../fuzz/bodies/roles.rs"]
