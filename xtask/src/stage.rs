@@ -29,12 +29,12 @@ pub const JUDGES: Stage = Stage { name: "judges", budget_s: 120 };
 pub const FUZZ_TOOL: Stage = Stage { name: "fuzz-tool", budget_s: 300 };
 pub const FORMAT: Stage = Stage { name: "format", budget_s: 20 };
 pub const TIDY: Stage = Stage { name: "tidy", budget_s: 10 };
-pub const LINT: Stage = Stage { name: "lint", budget_s: 300 };
-pub const UNIT: Stage = Stage { name: "unit", budget_s: 480 };
-pub const RELEASE: Stage = Stage { name: "release", budget_s: 300 };
+pub const LINT: Stage = Stage { name: "lint", budget_s: 270 };
+pub const UNIT: Stage = Stage { name: "unit", budget_s: 420 };
+pub const RELEASE: Stage = Stage { name: "release", budget_s: 240 };
 pub const CLIENTS: Stage = Stage { name: "clients", budget_s: 420 };
-pub const AUTOBAHN: Stage = Stage { name: "autobahn", budget_s: 420 };
-pub const AUTOBAHN_CLIENT: Stage = Stage { name: "autobahn-client", budget_s: 360 };
+pub const AUTOBAHN: Stage = Stage { name: "autobahn", budget_s: 390 };
+pub const AUTOBAHN_CLIENT: Stage = Stage { name: "autobahn-client", budget_s: 300 };
 pub const FUZZ: Stage = Stage { name: "fuzz", budget_s: 300 };
 
 /// All stages, in the order of CONTRIBUTING.md's table: those that fetch, those that compile beside them, and those
