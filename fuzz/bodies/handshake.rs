@@ -77,8 +77,10 @@ fn judge_answer(data: &[u8]) -> Result<Option<Answer<'static>>, AnswerError> {
         Ok(None) => data.len(),
         Ok(Some(answer)) => answer.head_bytes,
         Err(AnswerError::TooLong) => MAX_ANSWER_HEAD_BYTES,
-        // All other errors are found in a whole head.
-        Err(_) => data.windows(4).position(|end| end == b"\r\n\r\n").expect("the head has an end") + 4,
+        // All other errors are found in a whole head, which may stand behind interim answers.
+        Err(_) => ends_of_heads(data)
+            .find(|end| REQUEST.check(&data[..*end]) != Ok(None))
+            .expect("the head has an end"),
     };
     assert!(judged <= MAX_ANSWER_HEAD_BYTES);
     assert_eq!(REQUEST.check(&data[..judged]), outcome, "without what follows the head");
@@ -86,4 +88,8 @@ fn judge_answer(data: &[u8]) -> Result<Option<Answer<'static>>, AnswerError> {
         assert_eq!(REQUEST.check(&data[..judged - 1]), Ok(None), "without the head's last byte");
     }
     outcome
+}
+
+fn ends_of_heads(data: &[u8]) -> impl Iterator<Item = usize> {
+    data.windows(4).enumerate().filter(|(_, end)| end == b"\r\n\r\n").map(|(at, _)| at + 4)
 }

@@ -132,6 +132,7 @@ fn stored_requests_are_refused_for_what_they_are_stored_for() {
 fn stored_answers_open_a_websocket_or_fail_for_what_they_are_stored_for() {
     let expected = [
         ("answer_404", Err(AnswerError::Status(404))),
+        ("answer_malformed_behind_an_interim_one", Err(AnswerError::Malformed)),
         ("answer_right_with_a_frame_behind", Ok(Some("chat"))),
         ("answer_unfinished", Ok(None)),
         ("answer_with_bare_lf_head", Err(AnswerError::Malformed)),
