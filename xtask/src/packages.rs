@@ -28,11 +28,23 @@ const NEEDS: &[Need] = &[
 ];
 
 /// Judges that are programs of Debian's, and not to be had everywhere: without them the run says loudly what it
-/// left out.
+/// left out. A network of our own also takes root and a kernel that has all of it, so these are tried in earnest,
+/// in a namespace that is gone with the trial.
 const JUDGES: &[Need] = &[
     Need { package: "chromium", program: "chromium", arguments: &["--version"] },
     Need { package: "nginx", program: "nginx", arguments: &["-v"] },
+    Need { package: "iproute2", program: "sh", arguments: &["-c", NAMESPACE] },
+    Need { package: "nftables", program: "unshare", arguments: &["--net", "nft", TRANSLATION] },
+    Need { package: "conntrack", program: "unshare", arguments: &["--net", "conntrack", "-L"] },
 ];
+
+/// Makes a namespace with a name, and a pair of interfaces in it.
+const NAMESPACE: &str = "name=wharf-trial-$$; ip netns add $name || exit 1
+    ip -n $name link add one type veth peer name other; outcome=$?
+    ip netns del $name; exit $outcome";
+/// Address translation, and connections that are tracked.
+const TRANSLATION: &str = "add table t; add chain t c { type nat hook postrouting priority 0; };
+    add rule t c ct state new masquerade";
 
 /// Installs what is missing. Nothing is asked of the network where nothing is missing.
 pub fn install(root: &Path, deadline: Instant) -> Result<Outcome> {
@@ -68,7 +80,7 @@ pub fn install(root: &Path, deadline: Instant) -> Result<Outcome> {
     if !left_out.is_empty() {
         let left_out = left_out.join(" and ");
         return Ok(Outcome::left_out(format!(
-            "nothing is judged by {left_out}, which cannot be installed here"
+            "nothing is judged by {left_out}, which cannot be installed or used here"
         )));
     }
     Ok(Outcome::passed(format!("installed {}", [missing, judges].concat().join(" "))))

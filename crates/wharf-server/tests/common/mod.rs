@@ -13,6 +13,7 @@ pub mod example;
 pub mod http;
 pub mod javascript;
 pub mod member;
+pub mod network;
 pub mod nginx;
 pub mod poll;
 pub mod process;

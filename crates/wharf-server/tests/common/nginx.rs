@@ -89,7 +89,7 @@ impl Nginx {
     pub fn url(&self) -> String {
         match &self.address {
             Address::Tcp(address) => format!("http://{address}"),
-            Address::Unix(path) => panic!("{} has no URL", path.display()),
+            other => panic!("{other:?} has no URL"),
         }
     }
 }

@@ -57,7 +57,7 @@ impl Server {
     /// A number of `/metrics`, summed over its labels.
     #[track_caller]
     pub fn metric(&self, name: &str) -> u64 {
-        sum_of_metric(&http::get(self.address(), "/metrics").text(), name)
+        sum_of_metric(&http::get(self.control(), "/metrics").text(), name)
     }
 }
 

@@ -13,13 +13,18 @@ use super::PATIENCE;
 /// A `wharf` that sees no configuration but its arguments.
 pub fn wharf(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+    wharf_arguments(&mut command, arguments);
+    command
+}
+
+/// The same for a command that becomes a `wharf`.
+pub fn wharf_arguments(command: &mut Command, arguments: &[&str]) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("WHARF_") {
             command.env_remove(name);
         }
     }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 /// Runs it to its end.

@@ -24,7 +24,7 @@ impl Address {
     pub fn tcp(&self) -> &str {
         match self {
             Self::Tcp(address) => address,
-            Self::Unix(path) => panic!("{} is no TCP address", path.display()),
+            _ => panic!("{self:?} is no TCP address of this network"),
         }
     }
 }

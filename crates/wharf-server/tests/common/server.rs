@@ -15,6 +15,7 @@ use super::{
     certificate::Certificate,
     client::{Client, Lines},
     http,
+    network::Namespace,
     socket::Address,
     websocket::WebSocket,
 };
@@ -23,6 +24,34 @@ use super::{
 const READY: &str = "wharf: listening on ";
 /// How many addresses one server may announce.
 const MAX_ADDRESSES: usize = 16;
+
+/// The key that the server API is asked with. Development mode asks for none.
+const API_KEY: &str = "of-the-tests";
+/// A configuration in which everybody may do everything, as in development mode.
+const OPEN: &str = "
+[api]
+keys = [\"of-the-tests\"]
+[client]
+anonymous = true
+[channel.without_namespace]
+presence = true
+join_leave = true
+history_size = 10000
+history_ttl = \"10m\"
+force_recovery = true
+allow_positioning = true
+allow_recovery = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
+allow_publish_for_client = true
+allow_publish_for_anonymous = true
+allow_presence_for_client = true
+allow_presence_for_anonymous = true
+allow_history_for_client = true
+allow_history_for_anonymous = true
+[rpc]
+echo = true
+";
 
 /// A running server, which ends with this value. If the test panics its log is printed.
 #[derive(Debug)]
@@ -42,6 +71,8 @@ pub struct Setup {
     listens: Vec<String>,
     configuration: Option<String>,
     descriptors: Option<u32>,
+    /// The namespace in which it runs, by name.
+    namespace: Option<String>,
     folder: tempfile::TempDir,
 }
 
@@ -54,6 +85,7 @@ impl Setup {
             listens: vec!["127.0.0.1:0".into()],
             configuration: None,
             descriptors: None,
+            namespace: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
         }
     }
@@ -106,13 +138,27 @@ impl Setup {
         self
     }
 
+    /// Runs in a network namespace and listens there, outside of development mode, in which it keeps to loopback. It
+    /// is asked from outside by a Unix path.
+    pub fn within(mut self, namespace: &Namespace, address: &str) -> Self {
+        self.namespace = Some(namespace.name().to_owned());
+        self.listens = vec![address.to_owned()];
+        self.unix().configuration(OPEN)
+    }
+
     /// Starts the server and waits until it listens on every address.
     #[track_caller]
     pub fn start(self) -> Server {
         let binary = env!("CARGO_BIN_EXE_wharf");
-        let mut command = match self.descriptors {
-            None => Command::new(binary),
-            Some(limit) => {
+        let mut command = match (&self.namespace, self.descriptors) {
+            (None, None) => Command::new(binary),
+            (Some(namespace), _) => {
+                // It becomes the server, whose process number is then the child's.
+                let mut enter = Command::new("ip");
+                enter.args(["netns", "exec", namespace, binary]);
+                enter
+            }
+            (None, Some(limit)) => {
                 let mut shell = Command::new("sh");
                 shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\""), binary]);
                 shell
@@ -195,7 +241,7 @@ impl Server {
     pub fn url(&self) -> String {
         match self.address() {
             Address::Tcp(address) => format!("http://{address}"),
-            Address::Unix(path) => panic!("{} has no URL", path.display()),
+            other => panic!("{other:?} has no URL"),
         }
     }
 
@@ -233,10 +279,19 @@ impl Server {
         ended.expect("waited until it ended")
     }
 
-    /// Asks the server API without a key; the value of `result`.
+    /// Where the server API and the metrics are asked: by the Unix path, which faults of a network do not touch, if
+    /// there is one.
+    pub fn control(&self) -> &Address {
+        let unix = self.addresses.iter().find(|address| matches!(address, Address::Unix(_)));
+        unix.unwrap_or(self.address())
+    }
+
+    /// Asks the server API; the value of `result`.
     #[track_caller]
     pub fn api(&self, method: &str, parameters: &serde_json::Value) -> serde_json::Value {
-        let response = http::post(self.address(), &format!("/api/{method}"), &parameters.to_string());
+        let headers = [("Content-Type", "application/json"), ("X-API-Key", API_KEY)];
+        let path = format!("/api/{method}");
+        let response = http::request(self.control(), "POST", &path, &headers, &parameters.to_string());
         assert_eq!(response.status, 200, "/api/{method}: {}", response.text());
         let mut reply = response.json();
         assert!(reply.get("error").is_none(), "/api/{method}: {reply}");

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, network};
 
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,11 @@ pub enum Address {
     /// As `127.0.0.1:8000`.
     Tcp(String),
     Unix(PathBuf),
+    /// A TCP address as it is reached from a network namespace, which is named by its file.
+    Within {
+        namespace: PathBuf,
+        address: String,
+    },
 }
 
 impl Address {
@@ -32,6 +37,9 @@ impl Address {
         let socket = match self {
             Self::Tcp(address) => TcpStream::connect(address).map(Socket::Tcp),
             Self::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
+            Self::Within { namespace, address } => {
+                network::within(namespace, || TcpStream::connect(address)).map(Socket::Tcp)
+            }
         };
         let socket = socket.unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error}"));
         socket.set_patience(PATIENCE);
