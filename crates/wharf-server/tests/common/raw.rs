@@ -46,6 +46,14 @@ pub fn reset(socket: TcpStream) {
     socket.set_linger(Some(Duration::ZERO)).expect("an option of every TCP socket");
 }
 
+/// The same for a connection of the common clients.
+pub fn reset_socket(socket: &Socket) {
+    if let Socket::Tcp(socket) = socket {
+        let options = socket2::SockRef::from(socket);
+        options.set_linger(Some(Duration::ZERO)).expect("an option of every TCP socket");
+    }
+}
+
 /// Sends as much as the server takes: one that refuses early may close before all was sent.
 pub fn offer(socket: &mut impl Write, bytes: &[u8]) {
     // What matters is the answer, which is read next.

@@ -12,30 +12,62 @@ use crate::common::{
     server::{Server, Setup},
 };
 
-/// The shortest times that a server takes, so that a test takes seconds.
-const PING_INTERVAL: Duration = Duration::from_millis(1_000);
-const PONG_TIMEOUT: Duration = Duration::from_millis(500);
-const USER_TIMEOUT: Duration = Duration::from_millis(1_000);
-const POLL_WAIT: Duration = Duration::from_millis(1_000);
-const LEASE: Duration = Duration::from_millis(1_600);
-
 /// How much later than stated anything may be seen: the server's steps of time, and two processors that do much else.
 pub const SLACK: Duration = Duration::from_millis(1_500);
 
-/// A server's times, as short as above.
-pub fn quick(setup: Setup) -> Setup {
-    let times = [
-        ("PING_INTERVAL", PING_INTERVAL),
-        ("PONG_TIMEOUT", PONG_TIMEOUT),
-        ("TCP_USER_TIMEOUT", USER_TIMEOUT),
-        ("POLL_WAIT_MAX", POLL_WAIT),
-        ("EVENTS_COMMENT", PING_INTERVAL),
-        ("PRESENCE_LEASE", LEASE),
-        ("PRESENCE_RENEW", LEASE / 4),
-    ];
-    times.into_iter().fold(setup, |setup, (name, time)| {
-        setup.variable(&format!("WHARF_TIMES__{name}"), &format!("{}ms", time.as_millis()))
-    })
+/// The times of a server, from which follows in how long it must know of a peer that is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub ping_interval: Duration,
+    pub pong_timeout: Duration,
+    pub user_timeout: Duration,
+    pub poll_wait: Duration,
+    pub lease: Duration,
+}
+
+impl Times {
+    /// About the shortest that a server takes, so that a test takes seconds.
+    pub const QUICK: Self = Self {
+        ping_interval: Duration::from_millis(1_000),
+        pong_timeout: Duration::from_millis(500),
+        user_timeout: Duration::from_millis(1_000),
+        poll_wait: Duration::from_millis(1_000),
+        lease: Duration::from_millis(1_600),
+    };
+
+    /// The same with another interval between pings.
+    pub const fn pinging_each(seconds: u64) -> Self {
+        let ping_interval = Duration::from_secs(seconds);
+        Self { ping_interval, lease: Duration::from_secs(seconds + 1), ..Self::QUICK }
+    }
+
+    /// Gives a server these times.
+    pub fn of(&self, setup: Setup) -> Setup {
+        let times = [
+            ("PING_INTERVAL", self.ping_interval),
+            ("EVENTS_COMMENT", self.ping_interval),
+            ("PONG_TIMEOUT", self.pong_timeout),
+            ("TCP_USER_TIMEOUT", self.user_timeout),
+            ("POLL_WAIT_MAX", self.poll_wait),
+            ("PRESENCE_LEASE", self.lease),
+            ("PRESENCE_RENEW", self.lease / 4),
+        ];
+        times.into_iter().fold(setup, |setup, (name, time)| {
+            setup.variable(&format!("WHARF_TIMES__{name}"), &format!("{}ms", time.as_millis()))
+        })
+    }
+
+    /// In how long after the last that was heard of such a client the server must know that it is gone, whatever
+    /// happened to it: the sums in LIMITS.md.
+    fn stated(&self, way: Way) -> Duration {
+        match way {
+            // A poll may just have begun; the lease runs from its answer.
+            Way::Subscribe("long-poll" | "short-poll") => self.poll_wait + self.lease,
+            Way::Subscribe(_) => self.ping_interval + self.pong_timeout,
+            // Nobody answers but the kernel, so that what was said last must have stayed unacknowledged.
+            Way::Events => self.ping_interval + self.user_timeout,
+        }
+    }
 }
 
 /// How a client comes.
@@ -47,14 +79,15 @@ pub enum Way {
     Events,
 }
 
-/// Every way.
-pub const WAYS: [Way; 7] = [
+/// The ways that ask again and again.
+pub const POLLS: [Way; 2] = [Way::Subscribe("long-poll"), Way::Subscribe("short-poll")];
+
+/// The ways that stay connected.
+pub const STREAMS: [Way; 5] = [
     Way::Subscribe("websocket"),
     Way::Subscribe("tcp"),
     Way::Subscribe("http-stream"),
     Way::Subscribe("sse"),
-    Way::Subscribe("long-poll"),
-    Way::Subscribe("short-poll"),
     Way::Events,
 ];
 
@@ -65,24 +98,12 @@ impl Way {
             Self::Events => "events",
         }
     }
-
-    /// In how long the server must know that this client's path is gone, whatever goes wrong with it. LIMITS.md.
-    pub fn stated(self) -> Duration {
-        match self {
-            // A poll may just have begun; the lease runs from its answer.
-            Self::Subscribe("long-poll" | "short-poll") => POLL_WAIT + LEASE,
-            Self::Subscribe(_) => PING_INTERVAL + PONG_TIMEOUT,
-            // Nothing is answered but by the kernel: what was said last must stay unacknowledged.
-            Self::Events => PING_INTERVAL + USER_TIMEOUT,
-        }
-    }
 }
 
 /// A client on the client's machine.
-pub struct Member {
+struct Member {
     way: Way,
-    /// Kept open, and ended with the test.
-    _program: Option<Running>,
+    program: Option<Running>,
     stream: Option<Stream>,
 }
 
@@ -101,7 +122,7 @@ impl Member {
                 stream = Some(Stream::open(&network.address(), "GET", &path, &[], ""));
             }
         }
-        Self { way, _program: program, stream }
+        Self { way, program, stream }
     }
 
     fn is_there(&self, server: &Server) -> bool {
@@ -109,54 +130,99 @@ impl Member {
     }
 }
 
-/// A client of each way.
+/// A client of each way that was asked for.
 pub struct Crowd {
-    pub members: Vec<Member>,
+    members: Vec<Member>,
 }
 
 impl Crowd {
     /// Everybody comes, and is there.
     #[track_caller]
-    pub fn join(network: &Network, server: &Server) -> Self {
-        let crowd = Self { members: WAYS.map(|way| Member::join(network, way)).into() };
+    pub fn join(network: &Network, server: &Server, ways: &[Way]) -> Self {
+        let members = ways.iter().map(|way| Member::join(network, *way)).collect();
+        let crowd = Self { members };
         for member in &crowd.members {
             eventually(member.way.name(), PATIENCE, || member.is_there(server));
         }
         crowd
     }
 
-    /// Lives on for some pings and leases, and everybody stays.
+    /// Waits for as many intervals between pings; then everybody is still there. One of them must be an EventSource.
     #[track_caller]
-    pub fn assert_stays(&mut self, server: &Server) {
-        let comments = |line: Option<String>| line.expect("the stream goes on").starts_with(':');
+    pub fn assert_stays(&mut self, server: &Server, intervals: usize) {
         let events = self.members.iter_mut().find_map(|member| member.stream.as_mut()).expect("one of them");
-        for _ in 0..3 {
-            while !comments(events.line()) {}
+        for _ in 0..intervals {
+            while !events.line().expect("the stream goes on").starts_with(':') {}
         }
+        self.assert_there(server);
+    }
+
+    /// Everybody is there.
+    #[track_caller]
+    pub fn assert_there(&self, server: &Server) {
         for member in &self.members {
             assert!(member.is_there(server), "{} is gone, and nothing was wrong", member.way.name());
         }
     }
 
-    /// Waits until the server knows that nobody is there any more, each in the time that is stated, `since` when
-    /// something went wrong.
+    /// Sends every program a signal by its name, such as `STOP`.
     #[track_caller]
-    pub fn assert_gone_in_time(&self, server: &Server, since: Instant) {
+    pub fn signal(&self, name: &str) {
+        self.members
+            .iter()
+            .filter_map(|member| member.program.as_ref())
+            .for_each(|program| program.signal(name));
+    }
+
+    /// Publishes in everybody's channel.
+    #[track_caller]
+    pub fn publish(&self, server: &Server, data: &str) {
+        for member in &self.members {
+            server.api("publish", &json!({"channel": member.way.name(), "data": data}));
+        }
+    }
+
+    /// Every program has heard this next.
+    #[track_caller]
+    pub fn assert_hears(&self, data: &str) {
+        for program in self.members.iter().filter_map(|member| member.program.as_ref()) {
+            assert_eq!(program.event_of("publication")["data"], data);
+        }
+    }
+
+    /// Waits until the server knows that nobody is there any more, each in the time that is stated, after something
+    /// went wrong `since` then.
+    #[track_caller]
+    pub fn assert_gone_in_time(&self, server: &Server, times: &Times, since: Instant) {
+        self.assert_gone_between(server, since, |_| Duration::ZERO, |way| times.stated(way));
+    }
+
+    /// The same between two times after `since`.
+    #[track_caller]
+    pub fn assert_gone_between(
+        &self,
+        server: &Server,
+        since: Instant,
+        earliest: impl Fn(Way) -> Duration,
+        latest: impl Fn(Way) -> Duration,
+    ) {
         let mut left: Vec<&Member> = self.members.iter().collect();
         eventually("everybody is gone", PATIENCE, || {
             left.retain(|member| {
                 let gone = !member.is_there(server);
                 if gone {
-                    let (name, stated, took) = (member.way.name(), member.way.stated(), since.elapsed());
-                    println!("{name}: gone after {took:?}, {stated:?} are stated");
-                    assert!(took <= stated + SLACK, "{name}: after {took:?}, but {stated:?} are stated");
+                    let (took, name) = (since.elapsed(), member.way.name());
+                    let (earliest, latest) = (earliest(member.way), latest(member.way));
+                    println!("{name}: gone after {took:?} of {latest:?}");
+                    assert!(took >= earliest, "{name} is gone after {took:?}, before {earliest:?}");
+                    assert!(
+                        took <= latest + SLACK,
+                        "{name} is gone after {took:?}, but {latest:?} are stated"
+                    );
                 }
                 !gone
             });
             left.is_empty()
-        });
-        eventually("their connections are given back", PATIENCE, || {
-            server.metric("wharf_subscriptions") == 0
         });
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     common::network::{self, Fault, Network},
-    crowd::{Crowd, quick},
+    crowd::{Crowd, POLLS, STREAMS, Times},
 };
 
 /// Everybody comes, the router does so from then on, and everybody is known to be gone in time.
@@ -13,11 +13,11 @@ fn assert_found(fault: Fault) {
     if network::left_out() {
         return;
     }
-    let network = Network::new();
-    let server = quick(network.setup()).start();
-    let crowd = Crowd::join(&network, &server);
+    let (network, times) = (Network::new(), Times::QUICK);
+    let server = times.of(network.setup()).start();
+    let crowd = Crowd::join(&network, &server, &[&STREAMS[..], &POLLS].concat());
     network.fault(fault);
-    crowd.assert_gone_in_time(&server, Instant::now());
+    crowd.assert_gone_in_time(&server, &times, Instant::now());
 }
 
 // Row 44.
@@ -26,12 +26,12 @@ fn a_client_that_loses_power_is_gone_in_the_stated_time_and_one_that_does_not_st
     if network::left_out() {
         return;
     }
-    let network = Network::new();
-    let server = quick(network.setup()).start();
-    let mut crowd = Crowd::join(&network, &server);
-    crowd.assert_stays(&server);
+    let (network, times) = (Network::new(), Times::QUICK);
+    let server = times.of(network.setup()).start();
+    let mut crowd = Crowd::join(&network, &server, &[&STREAMS[..], &POLLS].concat());
+    crowd.assert_stays(&server, 3);
     network.cut_off();
-    crowd.assert_gone_in_time(&server, Instant::now());
+    crowd.assert_gone_in_time(&server, &times, Instant::now());
 }
 
 #[test]

@@ -8,3 +8,6 @@ mod common;
 
 mod crowd;
 mod faults;
+mod flood;
+mod nat;
+mod peers;
