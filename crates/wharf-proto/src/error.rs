@@ -24,6 +24,9 @@ pub enum PeerError {
     /// A command without a number that needs one, or without a request.
     #[error("the command has no id or no request")]
     IncompleteCommand,
+    /// Whoever vouches for the peers of this listener does not let it in, or lets it stay no longer.
+    #[error("{}", .0.reason)]
+    Refused(Disconnect),
 }
 
 impl PeerError {
@@ -32,6 +35,7 @@ impl PeerError {
         match self {
             Self::Frame(error) => Disconnect { code: error.close_code(), reason: error.to_string().into() },
             Self::MessageTooLong { .. } => Disconnect { code: 1009, reason: self.to_string().into() },
+            Self::Refused(disconnect) => disconnect.clone(),
             _ => Disconnect::BAD_REQUEST.with_reason(self.to_string()),
         }
     }

@@ -12,6 +12,7 @@
 //! | [`wire`] | Dialect and Framing, and the small number that names a pair of them | `dialect` |
 //! | [`framing`] | where a message ends on streams other than WebSocket | `dialect` |
 //! | [`dialect`] | what a message means | `dialect` |
+//! | [`device`] | kinds of devices: framing, login, heartbeat and messages as a description says | `dialect` |
 //! | [`json`] | appends JSON to buffers | `dialect` |
 //!
 //! All features are on by default. A program that wants the WebSocket codec alone depends on
@@ -24,6 +25,8 @@
     allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)
 )]
 
+#[cfg(feature = "dialect")]
+pub mod device;
 #[cfg(feature = "dialect")]
 pub mod dialect;
 #[cfg(feature = "dialect")]
