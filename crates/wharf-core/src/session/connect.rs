@@ -58,8 +58,8 @@ impl Session {
             client: self.client,
             version: rules.version.into(),
             subs: Vec::new(),
-            ping_s: self.keepalive.advertised_ping_s(rules),
-            pong: self.keepalive.heartbeat() == Heartbeat::Pong,
+            ping_s: self.keepalive.advertised_ping_s(),
+            pong: self.keepalive.policy().heartbeat == Heartbeat::Pong,
             session: Box::default(),
             node: Box::default(),
         }

@@ -31,13 +31,13 @@ use wharf_proto::{
 
 pub use self::action::{Action, Outcome, Ticket};
 pub use self::ask::{check_epoch, history_filter};
-pub use self::keepalive::Heartbeat;
 pub use self::rules::Rules;
 pub use self::subscribe::{
     Grant, INSUFFICIENT_STATE, Subscription, SubscriptionState, UNSUBSCRIBED_BY_SERVER,
 };
 use self::{action::Subject, connect::Connecting, keepalive::Keepalive};
-use crate::{broker::BrokerError, time::Millis};
+pub use crate::liveness::Heartbeat;
+use crate::{broker::BrokerError, liveness::Policy, time::Millis};
 
 /// How far a session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,12 +70,12 @@ pub struct Session {
 
 impl Session {
     /// A session that waits for its `connect` until `now + rules.authenticate_ms`.
-    pub fn new(client: ClientId, heartbeat: Heartbeat, one_way: bool, rules: &Rules, now: Millis) -> Self {
+    pub fn new(client: ClientId, policy: Policy, one_way: bool, rules: &Rules, now: Millis) -> Self {
         Self {
             phase: Phase::Opening,
             one_way,
             attempts: 0,
-            keepalive: Keepalive::opening(heartbeat, now, rules),
+            keepalive: Keepalive::opening(policy, rules, now),
             info: None,
             client,
             subscriptions: Vec::new(),
@@ -98,9 +98,9 @@ impl Session {
         self.info.as_ref()
     }
 
-    /// How it shows life.
-    pub fn heartbeat(&self) -> Heartbeat {
-        self.keepalive.heartbeat()
+    /// How it shows life, and in what times.
+    pub fn liveness_policy(&self) -> Policy {
+        self.keepalive.policy()
     }
 
     /// The channels of the client.
@@ -127,7 +127,7 @@ impl Session {
             (Phase::Opening, Request::Connect(request)) => self.connect(id, *request, rules, now, actions),
             (Phase::Opening, _) => self.refuse(CONNECT_FIRST, actions),
             (_, Request::Connect(_)) => self.refuse(CONNECT_ONCE, actions),
-            (_, Request::Pong) => self.handle_pong(rules, now, actions),
+            (_, Request::Pong) => self.handle_pong(now, actions),
             // Only sessions with subscriptions of the server's wait in this phase, and those have nothing to ask.
             (Phase::Connecting, _) => self.refuse(ONE_WAY, actions),
             (Phase::Connected, request) => self.serve(id, request, rules, actions),
@@ -235,9 +235,12 @@ impl Session {
         }
     }
 
-    /// When [`Session::handle_timeout`] wants to be called.
-    pub fn poll_timeout(&self) -> Option<Millis> {
-        (self.phase != Phase::Ended).then(|| self.keepalive.due())
+    /// When [`Session::handle_timeout`] wants to be called; `now` if something is overdue.
+    pub fn poll_timeout(&self, now: Millis) -> Option<Millis> {
+        match self.phase {
+            Phase::Ended => None,
+            phase => self.keepalive.due(phase, now),
+        }
     }
 }
 

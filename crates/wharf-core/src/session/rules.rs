@@ -1,6 +1,9 @@
 //! What the operator decided about sessions.
 
-use crate::namespace::Namespaces;
+use crate::{
+    liveness::{Counts, Heartbeat, Policy},
+    namespace::Namespaces,
+};
 
 /// What the operator decided about sessions; one for all sessions of a node.
 #[derive(Debug, Clone)]
@@ -29,4 +32,25 @@ pub struct Rules {
     pub presence_renew_ms: u64,
     /// Told to clients.
     pub version: &'static str,
+}
+
+impl Rules {
+    /// What holds of connections that show life so, where nothing else is decided. The dialect's pings are sent also
+    /// while there is traffic, since its clients may wait for them ([`crate::liveness`] has the evidence).
+    pub fn heartbeat_policy(&self, heartbeat: Heartbeat) -> Policy {
+        let is_asking = heartbeat == Heartbeat::Asking;
+        let interval_ms = if is_asking { self.presence_lease_ms } else { self.ping_interval_ms };
+        let timeout_ms = if is_asking { 0 } else { self.pong_timeout_ms };
+        let within = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
+        Policy {
+            heartbeat,
+            interval_ms: within(interval_ms),
+            timeout_ms: within(timeout_ms),
+            misses: 1,
+            counts: Counts::Traffic,
+            skips: heartbeat == Heartbeat::Frame,
+            is_longest: false,
+        }
+        .bounded()
+    }
 }

@@ -195,6 +195,7 @@ fn attach_lines(stream: Stream, mut buffer: BytesMut, context: &Context) {
         leftover: buffer.freeze(),
         opening: Opening::Peer,
         heartbeat: Heartbeat::Pong,
+        policy: None,
         emulated: false,
         one_way: false,
         max_age_ms: None,

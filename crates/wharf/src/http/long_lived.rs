@@ -180,6 +180,7 @@ impl Prepared {
                 Kind::Routed(_) => Heartbeat::Frame,
                 Kind::UniWebsocket | Kind::UniSse | Kind::UniHttpStream | Kind::Events => Heartbeat::PingOnly,
             },
+            policy: None,
             one_way: kind.is_one_way() || kind == Kind::Events,
             emulated: matches!(kind, Kind::Sse | Kind::HttpStream),
             max_age_ms: (!kind.is_websocket()).then_some(node.settings.times.stream_max_age_ms),

@@ -29,6 +29,7 @@ impl Worker {
         }
         let client = random_client(&mut self.rng);
         let rules = &self.node.rules;
+        let policy = attachment.policy.unwrap_or_else(|| rules.heartbeat_policy(attachment.heartbeat));
         let end_at = attachment.max_age_ms.map_or(NEVER, |age_ms| self.now.after_ms(age_ms));
         let conversation = wire.dialect().open();
         let (deframer, deflater) = self.compressor.open(wire, self.deframe_limits(), deflate);
@@ -37,7 +38,7 @@ impl Worker {
         let is_rare = secret.is_some() || deflater.is_some();
         self.connections.insert(Connection {
             transport: Some(transport),
-            session: Session::new(client, attachment.heartbeat, attachment.one_way, rules, self.now),
+            session: Session::new(client, policy, attachment.one_way, rules, self.now),
             deframer,
             shares_broadcasts,
             conversation,

@@ -78,8 +78,8 @@ pub const NEVER: Millis = Millis(u64::MAX);
 
 impl Connection {
     /// When this connection wants to be looked at.
-    pub fn deadline(&self, write_stall_ms: u64) -> Millis {
-        let session = self.session.poll_timeout().unwrap_or(NEVER);
+    pub fn deadline(&self, write_stall_ms: u64, now: Millis) -> Millis {
+        let session = self.session.poll_timeout(now).unwrap_or(NEVER);
         let stalled = self.outbox.blocked_since().map_or(NEVER, |since| since.after_ms(write_stall_ms));
         let waiting = self.poll().map_or(NEVER, PollState::deadline);
         match self.state {

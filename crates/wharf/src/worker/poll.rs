@@ -91,10 +91,11 @@ impl Worker {
         let wire = WireId::new(DialectId::CentrifugeJson, FramingId::Lines);
         let client = random_client(&mut self.rng);
         let secret = random_bits(&mut self.rng);
+        let policy = self.node.rules.heartbeat_policy(Heartbeat::Asking);
         let conversation = wire.dialect().open();
         let key = self.connections.insert(Connection {
             transport: None,
-            session: Session::new(client, Heartbeat::Asking, false, &self.node.rules, self.now),
+            session: Session::new(client, policy, false, &self.node.rules, self.now),
             deframer: wire.framing().deframer(self.deframe_limits()),
             shares_broadcasts: conversation.shares_broadcasts(),
             conversation,
@@ -197,7 +198,7 @@ impl Worker {
         let body = connection.outbox.take_all(&mut self.spare_backlogs);
         self.outbox_bytes -= body.len();
         let sent = waiting.answer.send(PollAnswer::Lines { session, seq, body: body.clone() });
-        connection.session.handle_answered(&self.node.rules, now);
+        connection.session.handle_answered(now);
         if sent.is_err() {
             // Nobody waited any more: what was to be said waits for the next request.
             self.outbox_bytes += body.len();
@@ -234,6 +235,10 @@ impl Worker {
         let is_poll = self.connections.at(index).is_some_and(|connection| connection.poll().is_some());
         if !is_open || is_poll {
             return false;
+        }
+        let now = self.now;
+        if let Some(connection) = self.connections.at(index) {
+            connection.session.handle_traffic(now);
         }
         self.receive_message(index, data);
         self.schedule(index);

@@ -65,6 +65,7 @@ impl Worker {
                 Progress::Drained
             }
             Ok(count) => {
+                connection.session.handle_traffic(self.now);
                 self.metrics().bytes_in.add(count as u64);
                 match state {
                     State::Open => self.receive(index, &mut buffer[..count]),
@@ -182,7 +183,7 @@ impl Worker {
             Said::Ping(payload) => self.answer_ping(index, &payload),
             Said::PongFrame => {
                 let now = self.now;
-                connection.session.handle_pong_frame(&self.node.rules, now);
+                connection.session.handle_pong_frame(now);
             }
             Said::Broke(error) => self.end_connection(index, &error.disconnect()),
         }

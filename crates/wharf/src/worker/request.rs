@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use wharf_core::{
     broker::{BrokerError, HistoryPage},
-    session::{Heartbeat, Outcome, Ticket},
+    liveness::{Heartbeat, Policy},
+    session::{Outcome, Ticket},
 };
 use wharf_proto::{
     Disconnect,
@@ -33,6 +34,8 @@ pub struct Attachment {
     pub opening: Opening,
     /// How life is shown on this connection.
     pub heartbeat: Heartbeat,
+    /// What holds of its heartbeats beside that, where it is not what the node's settings say: a device's profile.
+    pub policy: Option<Policy>,
     /// Commands come by `/emulation`: the client learns a session key with its connect reply.
     pub emulated: bool,
     /// The client sends no commands: its subscriptions come with its connect and are the server's.

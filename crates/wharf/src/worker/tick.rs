@@ -171,8 +171,9 @@ impl Worker {
     /// Sees to it that the connection has a turn no later than its deadline.
     pub(super) fn schedule(&mut self, index: u32) {
         let stall_ms = self.node.settings.times.write_stall_ms;
+        let now = self.now;
         let Some(connection) = self.connections.at(index) else { return };
-        let deadline = connection.deadline(stall_ms);
+        let deadline = connection.deadline(stall_ms, now);
         if deadline < connection.scheduled_at {
             let key = self.connections.key_of(index);
             let turn = self.wheel.insert(key, deadline);

@@ -172,6 +172,7 @@ impl Machine {
             leftover: Bytes::new(),
             opening: shape.opening,
             heartbeat: shape.heartbeat,
+            policy: None,
             emulated: shape.emulated,
             one_way: shape.one_way,
             max_age_ms: None,

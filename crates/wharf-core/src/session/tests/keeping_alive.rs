@@ -16,13 +16,13 @@ fn the_first_ping_comes_in_the_second_half_of_the_interval_spread_by_identifier(
     for low_bits in [0, 1_000, 30_000, 65_535] {
         let rules = Rules { presence_renew_ms: 1_000_000, ..rules() };
         let client = ClientId(low_bits);
-        let mut session = Session::new(client, Heartbeat::Pong, false, &rules, START);
+        let mut session = Session::new(client, rules.heartbeat_policy(Heartbeat::Pong), false, &rules, START);
         let connect = Command { id: 1, request: Request::Connect(Box::default()) };
         session.handle_command(connect, &rules, START, &mut Vec::new());
-        dues.push(session.poll_timeout().unwrap().ms_since(START));
+        dues.push(session.poll_timeout(START).unwrap().ms_since(START));
     }
-    assert!(dues.iter().all(|due| (12_500..=25_000).contains(due)), "{dues:?}");
-    assert!(dues.is_sorted() && dues[0] == 12_500 && dues[3] > 24_900, "{dues:?}");
+    assert!(dues.iter().all(|due| (12_300..=25_000).contains(due)), "{dues:?}");
+    assert!(dues.is_sorted() && dues[0] < 12_500 && dues[3] > 24_700, "{dues:?}");
 }
 
 #[test]
@@ -32,10 +32,10 @@ fn clients_are_pinged_together_at_a_hundred_moments_of_the_interval() {
     for number in 0..10_000_u64 {
         let came = Millis(START.0 + number % 977);
         let client = ClientId(u128::from(number * 6_553 % 65_536));
-        let mut session = Session::new(client, Heartbeat::Pong, false, &rules, came);
+        let mut session = Session::new(client, rules.heartbeat_policy(Heartbeat::Pong), false, &rules, came);
         let connect = Command { id: 1, request: Request::Connect(Box::default()) };
         session.handle_command(connect, &rules, came, &mut Vec::new());
-        *moments.entry(session.poll_timeout().unwrap()).or_default() += 1;
+        *moments.entry(session.poll_timeout(came).unwrap()).or_default() += 1;
     }
     // Half an interval, and a second in which they came.
     assert!((50..=55).contains(&moments.len()), "{moments:?}");
@@ -51,7 +51,8 @@ fn pings_go_on_at_their_interval_as_long_as_pongs_come() {
         driver.timeout(pinged.after_ms(9_000));
         assert!(pong(&mut driver).is_empty());
         assert_eq!(kinds(&driver.next_ping_or_end()), ["ping"]);
-        assert_eq!(driver.now.ms_since(pinged), 25_000, "the interval runs from the ping");
+        let waited = driver.now.ms_since(pinged);
+        assert!((24_700..=25_000).contains(&waited), "the interval runs from the ping: {waited}");
     }
 }
 
@@ -83,14 +84,14 @@ fn a_pong_that_was_not_asked_for_is_a_bad_request() {
 #[test]
 fn a_pong_frame_answers_a_ping_frame_and_means_nothing_else() {
     let mut driver = connected(Heartbeat::Frame, rules());
-    driver.session.handle_pong_frame(&driver.rules, driver.now);
+    driver.session.handle_pong_frame(driver.now);
     assert_eq!(driver.session.phase(), Phase::Connected, "an unasked one is allowed");
     driver.next_ping_or_end();
-    driver.session.handle_pong_frame(&driver.rules, driver.now);
+    driver.session.handle_pong_frame(driver.now);
     assert_eq!(kinds(&driver.next_ping_or_end()), ["ping frame"]);
     let mut driver = connected(Heartbeat::Pong, rules());
     driver.next_ping_or_end();
-    driver.session.handle_pong_frame(&driver.rules, driver.now);
+    driver.session.handle_pong_frame(driver.now);
     assert_eq!(disconnect(&driver.next_ping_or_end()), 3012, "it is no answer to the dialect's ping");
 }
 
@@ -101,19 +102,19 @@ fn who_cannot_answer_is_pinged_and_never_dead() {
     for _ in 0..5 {
         let pinged = driver.now;
         assert_eq!(kinds(&driver.next_ping_or_end()), ["ping"]);
-        assert_eq!(driver.now.ms_since(pinged), 25_000);
+        assert!((24_700..=25_000).contains(&driver.now.ms_since(pinged)));
     }
 }
 
 #[test]
 fn a_poller_lives_by_asking_and_its_lease_runs_from_the_answer() {
     let mut driver = connected(Heartbeat::Asking, rules());
-    driver.session.handle_answered(&driver.rules, driver.now);
+    driver.session.handle_answered(driver.now);
     for _ in 0..3 {
         driver.timeout(driver.now.after_ms(59_000));
         driver.session.handle_asked();
         assert!(driver.timeout(driver.now.after_ms(300_000)).is_empty(), "a waiting poll holds its lease");
-        driver.session.handle_answered(&driver.rules, driver.now);
+        driver.session.handle_answered(driver.now);
     }
     let answered = driver.now;
     assert_eq!(disconnect(&driver.next_ping_or_end()), 3502);
@@ -148,9 +149,9 @@ fn presence_is_renewed_in_every_channel_of_a_live_connection() {
 #[test]
 fn asking_too_early_does_nothing() {
     let mut driver = Driver::subscribed(rules());
-    let due = driver.session.poll_timeout();
-    for ms in [0, 1, 12_499] {
+    let due = driver.session.poll_timeout(driver.now);
+    for ms in [0, 1, 12_000] {
         assert!(driver.timeout(START.after_ms(ms)).is_empty());
     }
-    assert_eq!(driver.session.poll_timeout(), due);
+    assert_eq!(driver.session.poll_timeout(driver.now), due);
 }

@@ -55,7 +55,10 @@ struct Driver {
 
 impl Driver {
     fn new(rules: Rules, heartbeat: Heartbeat, one_way: bool) -> Self {
-        let session = Session::new(ClientId::from_random(7), heartbeat, one_way, &rules, START);
+        let session = {
+            let policy = rules.heartbeat_policy(heartbeat);
+            Session::new(ClientId::from_random(7), policy, one_way, &rules, START)
+        };
         Self { session, rules, now: START }
     }
 
@@ -105,7 +108,7 @@ impl Driver {
 
     /// Lets time pass to the next moment at which something is due.
     fn next_timeout(&mut self) -> Vec<Action> {
-        let due = self.session.poll_timeout().expect("a live session has a deadline");
+        let due = self.session.poll_timeout(self.now).expect("a live session has a deadline");
         assert!(due > self.now, "the session does not get on: {due:?} at {:?}", self.now);
         self.timeout(due)
     }
