@@ -49,6 +49,13 @@ allow_presence_for_client = true
 allow_presence_for_anonymous = true
 allow_history_for_client = true
 allow_history_for_anonymous = true
+[[channel.namespaces]]
+name = \"brief\"
+history_size = 5
+history_ttl = \"10m\"
+force_recovery = true
+allow_subscribe_for_client = true
+allow_subscribe_for_anonymous = true
 [rpc]
 echo = true
 ";

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{
     PATIENCE, eventually,
@@ -176,7 +176,8 @@ impl Crowd {
 
     /// Publishes in everybody's channel.
     #[track_caller]
-    pub fn publish(&self, server: &Server, data: &str) {
+    pub fn publish(&self, server: &Server, data: impl Into<Value>) {
+        let data = data.into();
         for member in &self.members {
             server.api("publish", &json!({"channel": member.way.name(), "data": data}));
         }
@@ -184,7 +185,8 @@ impl Crowd {
 
     /// Every program has heard this next.
     #[track_caller]
-    pub fn assert_hears(&self, data: &str) {
+    pub fn assert_hears(&self, data: impl Into<Value>) {
+        let data = data.into();
         for program in self.members.iter().filter_map(|member| member.program.as_ref()) {
             assert_eq!(program.event_of("publication")["data"], data);
         }

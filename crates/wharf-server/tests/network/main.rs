@@ -6,6 +6,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod checker;
+mod clients;
 mod crowd;
 mod faults;
 mod flood;
