@@ -50,6 +50,8 @@ disconnects! {
     NO_PONG = 3012 "no pong";
     /// Slow down.
     TOO_MANY_REQUESTS = 3013 "too many requests";
+    /// The device has another connection, which its listener keeps; it may come back when that has ended.
+    ALREADY_CONNECTED = 3420 "already connected";
     /// The token is not valid.
     INVALID_TOKEN = 3500 "invalid token";
     /// The client broke the protocol.
@@ -70,6 +72,8 @@ disconnects! {
     NOT_AVAILABLE = 3508 "not available";
     /// The client made too many errors.
     TOO_MANY_ERRORS = 3509 "too many errors";
+    /// A newer connection of the same device has come.
+    REPLACED = 3520 "replaced by a newer connection";
 }
 
 impl Disconnect {

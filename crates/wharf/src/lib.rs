@@ -3,6 +3,7 @@
 //! A [`node::Node`] is what all workers share. A [`client::Client`] is the other end.
 
 pub mod client;
+pub mod devices;
 pub mod http;
 pub mod listener;
 pub mod metrics;

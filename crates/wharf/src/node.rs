@@ -18,7 +18,9 @@ use wharf_core::{
 };
 use wharf_proto::{message::ClientId, websocket::deflate::CompressorBudget};
 
-use crate::{http::access::Access, metrics::Metrics, settings::Settings, tls::Tls, worker::Inbox};
+use crate::{
+    devices::Devices, http::access::Access, metrics::Metrics, settings::Settings, tls::Tls, worker::Inbox,
+};
 
 /// What clients and operators are told.
 pub const VERSION: &str = concat!("Wharf ", env!("CARGO_PKG_VERSION"));
@@ -51,6 +53,8 @@ pub struct Node {
     pub http2_connections: Arc<AtomicUsize>,
     /// Who may ask by HTTP.
     pub access: Access,
+    /// Which devices are connected, and what waits for them.
+    pub devices: Devices,
     /// Certificates, set before the first connection is accepted; without them TLS is refused.
     pub tls: OnceLock<Tls>,
     started: Instant,
@@ -84,6 +88,7 @@ impl Node {
             drain_begun: Notify::new(),
             http2_connections: Arc::default(),
             access: Access::new(&settings),
+            devices: Devices::new(settings.devices.len()),
             tls: OnceLock::new(),
             started: Instant::now(),
             rng: Mutex::new(rng),

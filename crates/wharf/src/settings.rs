@@ -1,6 +1,8 @@
 //! Everything that an operator decides, as types that cannot be wrong. The product reads them from TOML, the
 //! environment and flags; a program that embeds Wharf fills them in.
 
+mod devices;
+
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use wharf_core::namespace::{ChannelOptions, Namespaces};
@@ -13,6 +15,8 @@ use wharf_proto::{
         },
     },
 };
+
+pub use self::devices::{ClientCertificates, DeviceAddress, DeviceListener, DeviceTls};
 
 /// Where connections are accepted. All protocols are told apart by their first bytes on each address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +60,8 @@ impl WebsocketRoute {
 pub struct Settings {
     /// Where connections are accepted.
     pub listen: Vec<ListenAddress>,
+    /// Where devices are accepted, each kind in its own format.
+    pub devices: Arc<[DeviceListener]>,
     /// Threads that own connections.
     pub workers: usize,
     /// Development mode: anonymous clients may do everything, `/api` needs no key, only local origins and hosts.
@@ -280,6 +286,7 @@ impl Settings {
     pub fn development() -> Self {
         Self {
             listen: vec![ListenAddress::Tcp(SocketAddr::from(([127, 0, 0, 1], 8000)))],
+            devices: Arc::default(),
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             development: true,
             tls: None,

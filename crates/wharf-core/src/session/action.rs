@@ -5,7 +5,8 @@ use std::sync::Arc;
 use wharf_proto::{
     Disconnect,
     message::{
-        Channel, ClientId, ClientInfo, HistoryRequest, Position, PresenceStats, Push, Reply, SubscribeRequest,
+        Channel, ClientId, ClientInfo, Data, HistoryRequest, Position, PresenceStats, Push, Reply,
+        SubscribeRequest,
     },
 };
 
@@ -117,6 +118,24 @@ pub enum Action {
         channel: Channel,
         /// Who.
         info: Arc<ClientInfo>,
+    },
+    /// Be the one connection of this device, which the listener vouches for; no outcome. Whoever carries it out ends
+    /// the session instead if another connection keeps the device.
+    Claim {
+        /// The device's identifier.
+        device: Arc<str>,
+    },
+    /// The session that claimed a device has ended.
+    Release {
+        /// The device's identifier.
+        device: Arc<str>,
+    },
+    /// The client answered what it was asked under this number.
+    Answered {
+        /// The number of the question.
+        id: u32,
+        /// The answer.
+        data: Data,
     },
     /// End the connection. The session has ended.
     Disconnect(Disconnect),

@@ -3,7 +3,10 @@
 //!
 //! What this file does not know: what a ping looks like, and what time it is.
 
-use wharf_proto::{Disconnect, message::Push};
+use wharf_proto::{
+    Disconnect,
+    message::{Push, ReplyBody},
+};
 
 use super::{Action, Phase, Session, rules::Rules};
 use crate::{
@@ -116,6 +119,12 @@ impl Session {
             // Centrifuge protocol section 4: a pong that was not asked for is a bad request.
             _ => self.refuse("a pong came without a ping", actions),
         }
+    }
+
+    /// A sign of life came of the client's own accord: as good as the answer to a ping.
+    pub(super) fn handle_heartbeat(&mut self, id: u32, now: Millis, actions: &mut Vec<Action>) {
+        self.keepalive.liveness.handle_heartbeat(now);
+        self.reply(id, Ok(ReplyBody::Heartbeat), actions);
     }
 
     /// The framing's pong came. One that was not asked for is allowed (RFC 6455 section 5.5.3).

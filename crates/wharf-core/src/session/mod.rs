@@ -11,6 +11,7 @@
 //! | `recovery` | whether what was missed can be had (pure) |
 //! | `ask` | publish, presence, history, rpc, refresh |
 //! | `keepalive` | pings, pongs, leases |
+//! | `vouched` | what is different for a device, which its listener vouches for |
 
 mod action;
 mod ask;
@@ -21,6 +22,7 @@ mod rules;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+mod vouched;
 
 use std::sync::Arc;
 
@@ -52,13 +54,24 @@ pub enum Phase {
     Ended,
 }
 
+/// What kind of client it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It sends commands, and asks for its subscriptions.
+    Client,
+    /// It sends no commands; its subscriptions come with the connect request and are the server's.
+    OneWay,
+    /// The listener's configuration vouches for it: it needs no permission to publish and to subscribe, and its
+    /// subscriptions are the server's. Known from the connect on.
+    Device,
+}
+
 /// One client's state. An idle subscribed session costs this struct, one [`Subscription`] a channel and one
 /// shared [`ClientInfo`]; a test holds the sizes.
 #[derive(Debug)]
 pub struct Session {
     phase: Phase,
-    /// The client sends no commands; its subscriptions come with the connect request and are the server's.
-    one_way: bool,
+    standing: Standing,
     /// Counts the subscriptions begun, so that the outcome of one that was given up is known as such.
     attempts: u16,
     keepalive: Keepalive,
@@ -73,7 +86,7 @@ impl Session {
     pub fn new(client: ClientId, policy: Policy, one_way: bool, rules: &Rules, now: Millis) -> Self {
         Self {
             phase: Phase::Opening,
-            one_way,
+            standing: if one_way { Standing::OneWay } else { Standing::Client },
             attempts: 0,
             keepalive: Keepalive::opening(policy, rules, now),
             info: None,
@@ -128,6 +141,11 @@ impl Session {
             (Phase::Opening, _) => self.refuse(CONNECT_FIRST, actions),
             (_, Request::Connect(_)) => self.refuse(CONNECT_ONCE, actions),
             (_, Request::Pong) => self.handle_pong(now, actions),
+            (_, Request::Heartbeat) => self.handle_heartbeat(id, now, actions),
+            // A device need not await the answer to its login.
+            (Phase::Connecting, request @ Request::Publish { .. }) if self.is_vouched() => {
+                self.serve(id, request, rules, actions)
+            }
             // Only sessions with subscriptions of the server's wait in this phase, and those have nothing to ask.
             (Phase::Connecting, _) => self.refuse(ONE_WAY, actions),
             (Phase::Connected, request) => self.serve(id, request, rules, actions),
@@ -147,7 +165,10 @@ impl Session {
             Request::Refresh { token } => self.refresh(&token, actions),
             Request::SubRefresh { channel, token } => self.sub_refresh(id, &channel, &token, actions),
             Request::Unsupported => self.reply(id, Err(ErrorReply::NOT_AVAILABLE), actions),
-            Request::Connect(_) | Request::Pong => {} // `handle_command` has served these two.
+            Request::Answer { data } if self.is_vouched() => actions.push(Action::Answered { id, data }),
+            Request::Answer { .. } => self.refuse(NOT_ASKED, actions),
+            // `handle_command` has served these.
+            Request::Connect(_) | Request::Pong | Request::Heartbeat => {}
         }
     }
 
@@ -228,6 +249,9 @@ impl Session {
 
     /// The connection is gone or about to be: gives up all memberships. Says nothing to the client.
     pub fn end(&mut self, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Ended {
+            self.release(actions);
+        }
         self.phase = Phase::Ended;
         self.connecting = None;
         for subscription in std::mem::take(&mut self.subscriptions) {
@@ -255,4 +279,5 @@ fn broker_error(error: BrokerError) -> ErrorReply {
 
 const CONNECT_FIRST: &str = "the first command must be connect";
 const CONNECT_ONCE: &str = "connect was sent twice";
+const NOT_ASKED: &str = "an answer came without a question";
 const ONE_WAY: &str = "a one-way connection takes no commands";

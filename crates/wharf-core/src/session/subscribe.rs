@@ -60,6 +60,8 @@ pub struct Grant {
     pub announced: bool,
     /// The server's, not the client's: losing it ends the connection.
     pub server_side: bool,
+    /// Present without hearing what is said: the hub has no member for it.
+    pub silent: bool,
 }
 
 impl Session {
@@ -106,6 +108,9 @@ impl Session {
         if self.subscriptions.len() >= rules.channels_per_client {
             return Err(ErrorReply::LIMIT_EXCEEDED);
         }
+        if self.is_vouched() {
+            return Ok(*options);
+        }
         // `$` marks channels that need a subscription token, and this server checks none.
         let needs_token = channel.as_str().starts_with('$') || !request.token.is_empty();
         if needs_token && !rules.development {
@@ -127,7 +132,7 @@ impl Session {
         rules: &Rules,
         actions: &mut Vec<Action>,
     ) {
-        let grant = grant(&request, options, self.one_way);
+        let grant = grant(&request, options, self.subscribes_for_client());
         if self.subscriptions.is_empty() {
             self.subscriptions.reserve_exact(1); // Most clients have one channel; a vector grows by four.
         }
@@ -283,7 +288,7 @@ impl Session {
     }
 }
 
-fn grant(request: &SubscribeRequest, options: &ChannelOptions, server_side: bool) -> Grant {
+pub(super) fn grant(request: &SubscribeRequest, options: &ChannelOptions, server_side: bool) -> Grant {
     let keeps = options.history.keeps_history();
     let recoverable =
         keeps && (options.force_recovery || options.allow_recovery && (request.recoverable || server_side));
@@ -295,6 +300,7 @@ fn grant(request: &SubscribeRequest, options: &ChannelOptions, server_side: bool
         presence: options.presence,
         announced: options.join_leave || options.force_push_join_leave,
         server_side,
+        silent: false,
     }
 }
 

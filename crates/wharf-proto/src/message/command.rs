@@ -51,6 +51,12 @@ pub enum Request {
     Unsupported,
     /// The answer to a ping.
     Pong,
+    /// A sign of life of the client's own accord, in a dialect that has one. Answered, so that the dialect can.
+    Heartbeat,
+    /// The answer to a [`Push::Ask`](super::Push::Ask), under the number of that.
+    Answer {
+        data: Data,
+    },
 }
 
 /// The first command of a connection.
@@ -66,6 +72,19 @@ pub struct ConnectRequest {
     pub version: Box<str>,
     /// Server-side subscriptions with the positions to recover from.
     pub subs: Vec<SubscribeRequest>,
+    /// Who the listener's configuration vouches for. Never read from a client's own words.
+    pub vouched: Option<Vouched>,
+}
+
+/// Who the configuration of a listener vouches for: a device that has logged in as its profile asks. Its session is
+/// admitted without a token, its [`ConnectRequest::subs`] are the server's, and what it publishes and joins needs no
+/// permission of the namespace: its profile has named the channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vouched {
+    /// The user: the device's identifier.
+    pub user: Box<str>,
+    /// Channels, unchecked, in which it is present without hearing what is said there: those that it speaks in.
+    pub attends: Vec<Box<str>>,
 }
 
 /// A wish to join a channel.

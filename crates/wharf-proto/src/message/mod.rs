@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 
-pub use self::command::{Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest};
+pub use self::command::{Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest, Vouched};
 pub use self::push::{Broadcast, BroadcastBody, Push};
 pub use self::reply::{
     ConnectResult, ErrorReply, HistoryResult, PresenceStats, Reply, ReplyBody, SubscribeResult,

@@ -24,6 +24,11 @@ pub enum Push {
     Message {
         data: Data,
     },
+    /// A question to a client that answers with [`Request::Answer`](super::Request::Answer) under the same number.
+    Ask {
+        id: u32,
+        data: Data,
+    },
     /// The connection is about to be closed by the server.
     Disconnect(crate::Disconnect),
     Ping,
@@ -35,7 +40,7 @@ impl Push {
         match self {
             Self::Broadcast(broadcast) => Some(&broadcast.channel),
             Self::Unsubscribe { channel, .. } | Self::Subscribe { channel, .. } => Some(channel),
-            Self::Message { .. } | Self::Disconnect(_) | Self::Ping => None,
+            Self::Message { .. } | Self::Ask { .. } | Self::Disconnect(_) | Self::Ping => None,
         }
     }
 }

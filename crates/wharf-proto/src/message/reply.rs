@@ -27,6 +27,7 @@ pub enum ReplyBody {
     Rpc(Data),
     Refresh,
     SubRefresh,
+    Heartbeat,
 }
 
 /// An error that a command is answered with. The connection lives on.

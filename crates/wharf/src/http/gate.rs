@@ -200,6 +200,8 @@ fn attach_lines(stream: Stream, mut buffer: BytesMut, context: &Context) {
         one_way: false,
         max_age_ms: None,
         kind,
+        parts: None,
+        device: None,
     };
     takeover::hand_over(attachment, context);
 }

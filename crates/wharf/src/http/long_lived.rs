@@ -185,6 +185,8 @@ impl Prepared {
             emulated: matches!(kind, Kind::Sse | Kind::HttpStream),
             max_age_ms: (!kind.is_websocket()).then_some(node.settings.times.stream_max_age_ms),
             kind: kind.name(),
+            parts: None,
+            device: None,
         }
     }
 }

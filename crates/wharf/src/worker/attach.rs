@@ -11,8 +11,9 @@ use wharf_proto::{
 use super::{
     Worker,
     connection::{Connection, NEVER, Rare, State},
+    device::Device,
     outbox::Outbox,
-    request::{Attachment, Opening, SessionKey},
+    request::{Attachment, Opening, Parts, SessionKey},
 };
 use crate::node::{random_bits, random_client};
 
@@ -31,11 +32,17 @@ impl Worker {
         let rules = &self.node.rules;
         let policy = attachment.policy.unwrap_or_else(|| rules.heartbeat_policy(attachment.heartbeat));
         let end_at = attachment.max_age_ms.map_or(NEVER, |age_ms| self.now.after_ms(age_ms));
-        let conversation = wire.dialect().open();
-        let (deframer, deflater) = self.compressor.open(wire, self.deframe_limits(), deflate);
+        let (Parts { deframer, conversation }, deflater) = match attachment.parts {
+            Some(parts) => (parts, None),
+            None => {
+                let (deframer, deflater) = self.compressor.open(wire, self.deframe_limits(), deflate);
+                (Parts { deframer, conversation: wire.dialect().open() }, deflater)
+            }
+        };
         let shares_broadcasts = conversation.shares_broadcasts() && deflater.is_none();
         let secret = attachment.emulated.then(|| random_bits(&mut self.rng));
-        let is_rare = secret.is_some() || deflater.is_some();
+        let device = attachment.device.map(|origin| Box::new(Device::new(origin)));
+        let is_rare = secret.is_some() || deflater.is_some() || device.is_some();
         self.connections.insert(Connection {
             transport: Some(transport),
             session: Session::new(client, policy, attachment.one_way, rules, self.now),
@@ -43,7 +50,7 @@ impl Worker {
             shares_broadcasts,
             conversation,
             outbox: Outbox::default(),
-            rare: is_rare.then(|| Box::new(Rare { secret, deflater, poll: None })),
+            rare: is_rare.then(|| Box::new(Rare { secret, deflater, device, poll: None })),
             end_at,
             scheduled_at: NEVER,
             kind,

@@ -198,6 +198,8 @@ impl Worker {
                 self.end_stream(index)
             };
         }
+        self.end_overdue_asks(index);
+        let Some(connection) = self.connections.at(index) else { return };
         connection.session.handle_timeout(&self.node.rules, now, &mut self.actions);
         self.perform(index);
         self.answer_poll(index);

@@ -6,7 +6,7 @@ use wharf_proto::{
     wire::{Conversation, Deframer, WireId},
 };
 
-use super::{outbox::Outbox, poll::PollState};
+use super::{device::Device, outbox::Outbox, poll::PollState};
 use crate::transport::Transport;
 
 /// One entry of the slab. Its fields and what they point to are the memory of an idle connection; ARCHITECTURE.md
@@ -71,6 +71,8 @@ pub struct Rare {
     pub poll: Option<PollState>,
     /// What compresses for this connection alone.
     pub deflater: Option<Deflater>,
+    /// What is kept for a device.
+    pub device: Option<Box<Device>>,
 }
 
 /// No deadline.
@@ -82,9 +84,10 @@ impl Connection {
         let session = self.session.poll_timeout(now).unwrap_or(NEVER);
         let stalled = self.outbox.blocked_since().map_or(NEVER, |since| since.after_ms(write_stall_ms));
         let waiting = self.poll().map_or(NEVER, PollState::deadline);
+        let asked = self.device().map_or(NEVER, Device::deadline);
         match self.state {
             State::Closing { .. } => self.end_at,
-            State::Open => session.min(stalled).min(waiting).min(self.end_at),
+            State::Open => session.min(stalled).min(waiting).min(asked).min(self.end_at),
         }
     }
 

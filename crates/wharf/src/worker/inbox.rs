@@ -37,6 +37,9 @@ struct Queues {
     completions: VecDeque<Completion>,
     /// Channels of which something was refused. Bounded by the channels that the worker has members of.
     lost: HashSet<Channel>,
+    /// Connections of devices that a newer one has replaced. Each connection is named once, since it has lost its name
+    /// by then; so there are never more than connections.
+    replaced: Vec<u64>,
 }
 
 /// What was in an inbox.
@@ -46,6 +49,7 @@ pub struct Drained {
     pub(super) requests: VecDeque<ToWorker>,
     pub(super) completions: VecDeque<Completion>,
     pub(super) lost: HashSet<Channel>,
+    pub(super) replaced: Vec<u64>,
 }
 
 impl Inbox {
@@ -80,6 +84,12 @@ impl Inbox {
         self.notify();
     }
 
+    /// A newer connection has taken a device's name from this entry, which must end. Never refused.
+    pub(super) fn replace(&self, entry: u64) {
+        self.lock().replaced.push(entry);
+        self.notify();
+    }
+
     /// How many connections the worker owns.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -103,6 +113,7 @@ impl Inbox {
         std::mem::swap(&mut queues.requests, &mut into.requests);
         std::mem::swap(&mut queues.completions, &mut into.completions);
         std::mem::swap(&mut queues.lost, &mut into.lost);
+        std::mem::swap(&mut queues.replaced, &mut into.replaced);
     }
 
     /// Wakes the worker although nothing is left for it: it looks whether it is to stop.

@@ -11,6 +11,7 @@
 //! | `join` | members sit down in the hub and stand up |
 //! | `calls` | outcomes of the engine, now or later |
 //! | `deliver` | broadcasts -> members |
+//! | `device` | the names of devices, and what they are asked |
 //! | `catch_up` | what was missed -> members, from history |
 //! | `compressor` | messages -> frames |
 //! | `write` | outboxes -> transports |
@@ -28,6 +29,7 @@ mod closing;
 mod compressor;
 mod connection;
 mod deliver;
+mod device;
 pub mod drive;
 mod inbox;
 mod join;
@@ -54,7 +56,10 @@ use wharf_proto::{
 };
 
 pub use self::inbox::{Inbox, Wake};
-pub use self::request::{Attachment, Opening, PollAnswer, PollRequest, Selector, SessionKey, ToWorker};
+pub use self::request::{
+    AskFailure, Attachment, DeviceAsk, DeviceOrigin, Opening, Parts, PollAnswer, PollRequest, Selector,
+    SessionKey, ToWorker,
+};
 use self::{
     compressor::Compressor, connection::Connection, inbox::Drained, outbox::Spare, slab::Slab, timers::Wheel,
 };

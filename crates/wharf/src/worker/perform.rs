@@ -74,6 +74,9 @@ impl Worker {
                 let pending = self.node.engine.publish_leave(&channel, info);
                 self.call_unanswered("announce a leave", pending);
             }
+            Action::Claim { device } => self.claim(index, &device),
+            Action::Release { device } => self.release(index, &device),
+            Action::Answered { id, data } => self.answered(index, id, data),
             Action::Disconnect(disconnect) => self.farewell(index, &disconnect),
         }
     }

@@ -11,9 +11,9 @@ use wharf_core::{
 };
 use wharf_proto::{
     Disconnect,
-    message::{Channel, ClientId, ConnectRequest, Position},
+    message::{Channel, ClientId, ConnectRequest, Data, Position},
     websocket::deflate::Agreement,
-    wire::WireId,
+    wire::{Conversation, Deframer, WireId},
 };
 
 use crate::transport::Transport;
@@ -44,6 +44,49 @@ pub struct Attachment {
     pub max_age_ms: Option<u64>,
     /// What it is called in metrics: `websocket`, `websocket_http2`, `tcp`, `unix`, `sse`, ...
     pub kind: &'static str,
+    /// What reads and speaks on this connection, where its wire's own deframer and conversation do not.
+    pub parts: Option<Parts>,
+    /// Where it came in, if by a device listener.
+    pub device: Option<DeviceOrigin>,
+}
+
+/// The reading side of one connection's framing, and its half of a dialect.
+#[allow(missing_docs)]
+pub struct Parts {
+    pub deframer: Box<dyn Deframer>,
+    pub conversation: Box<dyn Conversation>,
+}
+
+/// Where the connection of a device came in.
+#[derive(Debug, Clone)]
+pub struct DeviceOrigin {
+    /// Which of `Settings::devices`.
+    pub listener: u16,
+}
+
+/// A question to a device.
+pub struct DeviceAsk {
+    /// Which entry of the slab it is.
+    pub entry: u64,
+    /// What is asked.
+    pub data: Data,
+    /// How long the answer is waited for.
+    pub timeout_ms: u64,
+    /// Where the answer goes. Dropped by the caller when nobody waits for it any more.
+    pub answer: oneshot::Sender<Result<Data, AskFailure>>,
+}
+
+/// Why a device gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskFailure {
+    /// It is not connected any more.
+    Ended,
+    /// Its profile has no words for the question.
+    NoWords,
+    /// It has been asked as much as it may be at once.
+    TooMany,
+    /// No answer came in time.
+    TimedOut,
 }
 
 /// What the session of an [`Attachment`] starts with.
@@ -136,6 +179,8 @@ pub enum ToWorker {
     Emulate { session: SessionKey, data: Bytes, answer: oneshot::Sender<bool> },
     /// Readiness of a transport without a descriptor.
     Ready { entry: u64 },
+    /// Ask a device.
+    Ask(DeviceAsk),
     /// Remove whom the selector means from the channel (push code 2000).
     Unsubscribe { channel: Channel, selector: Arc<Selector> },
     /// End whom the selector means.

@@ -99,6 +99,9 @@ impl Worker {
         while let Some(completion) = self.drained.completions.pop_front() {
             self.complete(completion.kind);
         }
+        for entry in std::mem::take(&mut self.drained.replaced) {
+            self.replaced(entry);
+        }
         for _ in 0..REQUESTS_A_TICK {
             let Some(request) = self.drained.requests.pop_front() else { break };
             self.handle_request(request);
@@ -139,6 +142,7 @@ impl Worker {
                 let known = self.emulate(session, &data);
                 answer.send(known).ok(); // Whoever asked may be gone.
             }
+            ToWorker::Ask(ask) => self.ask(ask),
             ToWorker::Ready { entry } => self.handle_ready(entry, true, true),
             ToWorker::Unsubscribe { channel, selector } => {
                 for index in self.selected(&selector) {

@@ -30,29 +30,38 @@ fn taken(buffer: &mut BytesMut) -> Bytes {
 impl Worker {
     /// Says something to one connection alone; compressed only if it may be.
     pub(super) fn say(&mut self, index: u32, event: Event<'_>, may_compress: bool) {
-        let Some(connection) = self.connections.at(index) else { return };
-        if !connection.is_open() {
-            return;
-        }
-        let mut message = std::mem::take(&mut self.message);
-        match connection.conversation.encode(event, &mut message) {
-            Ok(Encoded::Message(kind)) => {
-                let bytes = self.frame(index, kind, &message, may_compress);
-                let asked_for = matches!(event, Event::Reply(Reply { result: Ok(_), .. }));
-                let excused = if asked_for { bytes.len() } else { 0 };
-                self.push_excused(index, bytes, excused);
-            }
-            Ok(Encoded::Nothing) => {}
+        match self.try_say(index, event, may_compress) {
+            Ok(Encoded::Message(_) | Encoded::Nothing) => {}
             Ok(Encoded::Disconnect(code)) => {
                 let disconnect = Disconnect::of_code(code);
                 self.end_connection(index, &disconnect);
             }
             Err(Inexpressible) => self.end_connection(index, &Disconnect::INAPPROPRIATE_PROTOCOL),
         }
+    }
+
+    /// Says something to one connection alone, if it can be said and the connection is open.
+    pub(super) fn try_say(
+        &mut self,
+        index: u32,
+        event: Event<'_>,
+        may_compress: bool,
+    ) -> Result<Encoded, Inexpressible> {
+        let connection = self.connections.at(index).filter(|connection| connection.is_open());
+        let Some(connection) = connection else { return Ok(Encoded::Nothing) };
+        let mut message = std::mem::take(&mut self.message);
+        let encoded = connection.conversation.encode(event, &mut message);
+        if let Ok(Encoded::Message(kind)) = encoded {
+            let bytes = self.frame(index, kind, &message, may_compress);
+            let asked_for = matches!(event, Event::Reply(Reply { result: Ok(_), .. }));
+            let excused = if asked_for { bytes.len() } else { 0 };
+            self.push_excused(index, bytes, excused);
+        }
         message.clear();
         if message.capacity() <= WORKED_BYTES {
             self.message = message;
         }
+        encoded
     }
 
     /// One message's bytes for one connection, which must be sent: with context takeover what follows refers to them.

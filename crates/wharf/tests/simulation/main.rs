@@ -3,6 +3,7 @@
 //! wake that is forgotten shows as something that never comes.
 
 mod client;
+mod devices;
 mod endings;
 mod polls;
 mod recovery;

@@ -17,7 +17,7 @@ use wharf::{
     node::Node,
     settings::Settings,
     transport::Transport,
-    worker::{Attachment, Inbox, Opening, ToWorker, Worker, World},
+    worker::{Attachment, DeviceOrigin, Inbox, Opening, Parts, ToWorker, Worker, World},
 };
 use wharf_core::{
     broker::{Engine, Pending, PublishRequest},
@@ -177,6 +177,8 @@ impl Machine {
             one_way: shape.one_way,
             max_age_ms: None,
             kind: shape.kind,
+            parts: shape.parts,
+            device: shape.device,
         };
         self.send(worker, ToWorker::Attach(Box::new(attachment)));
     }
@@ -258,6 +260,8 @@ pub struct Shape {
     pub emulated: bool,
     pub one_way: bool,
     pub kind: &'static str,
+    pub parts: Option<Parts>,
+    pub device: Option<DeviceOrigin>,
 }
 
 impl Shape {
@@ -270,6 +274,8 @@ impl Shape {
             emulated: false,
             one_way: false,
             kind: "websocket",
+            parts: None,
+            device: None,
         }
     }
 

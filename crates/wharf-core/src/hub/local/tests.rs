@@ -42,6 +42,7 @@ const HEARS_JOINS: Grant = Grant {
     presence: false,
     announced: false,
     server_side: false,
+    silent: false,
 };
 
 fn sit(hub: &mut LocalHub, entry: u32) -> Seat {

@@ -7,6 +7,7 @@ mod recovering;
 mod server_side;
 mod sizes;
 mod subscribing;
+mod vouched;
 
 use bytes::Bytes;
 use wharf_proto::message::{
@@ -208,6 +209,9 @@ fn kinds(actions: &[Action]) -> Vec<&'static str> {
         Action::RemovePresence { .. } => "remove",
         Action::AnnounceJoin { .. } => "join",
         Action::AnnounceLeave { .. } => "leave",
+        Action::Claim { .. } => "claim",
+        Action::Release { .. } => "release",
+        Action::Answered { .. } => "answered",
         Action::Disconnect(_) => "disconnect",
     };
     actions.iter().map(kind).collect()

@@ -105,6 +105,7 @@ impl ConnectShape<'_> {
                 .into_iter()
                 .map(|(channel, sub)| sub.0.unwrap_or_default().read(Some(channel)))
                 .collect(),
+            vouched: None,
         })
     }
 }

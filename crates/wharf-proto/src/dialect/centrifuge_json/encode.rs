@@ -47,6 +47,8 @@ fn reply_body(body: &ReplyBody, reply: &mut Object<'_>) -> Result<(), Inexpressi
         ReplyBody::Rpc(data) => data_object(data, reply.key("rpc"))?,
         ReplyBody::Refresh => reply.raw("refresh", b"{}"),
         ReplyBody::SubRefresh => reply.raw("sub_refresh", b"{}"),
+        // Only devices send what this answers.
+        ReplyBody::Heartbeat => return Err(Inexpressible),
     }
     Ok(())
 }
@@ -82,6 +84,8 @@ pub fn push(push: &Push, envelope: Envelope, out: &mut BytesMut) -> Result<(), I
             Ok(())
         }),
         Push::Message { data } => wrap(envelope, out, |push| data_object(data, push.key("message"))),
+        // A client of this protocol has no word to answer with, and is not asked.
+        Push::Ask { .. } => Err(Inexpressible),
         Push::Disconnect(disconnect) => {
             self::disconnect(disconnect, envelope, out);
             Ok(())

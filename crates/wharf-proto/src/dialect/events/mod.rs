@@ -175,7 +175,7 @@ impl Stream<'_> {
                 Ok(Encoded::Message(MessageKind::Text))
             }
             // The stream ends, and the client comes back by itself; there is nobody for a message.
-            Push::Disconnect(_) | Push::Message { .. } => Ok(Encoded::Nothing),
+            Push::Disconnect(_) | Push::Message { .. } | Push::Ask { .. } => Ok(Encoded::Nothing),
         }
     }
 

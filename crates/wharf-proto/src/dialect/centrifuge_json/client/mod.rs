@@ -64,6 +64,8 @@ fn write_command(command: &Command, out: &mut BytesMut) -> Result<(), Inexpressi
             refresh.text("token", token);
             refresh.close();
         }
+        // Devices say these, each in words of its own.
+        Request::Heartbeat | Request::Answer { .. } => {}
         Request::Pong | Request::Unsupported => {}
     }
     object.close();

@@ -1,0 +1,63 @@
+//! Devices: what a node knows of the connections of its device listeners.
+//!
+//! A device is a session like any other, in a worker's slab like any other. What is different stands here and in
+//! `worker/device`: its name is claimed on the node, so that it has one connection; the server API asks it by that
+//! name; and its listener's configuration, not a token, vouches for it.
+
+mod refusals;
+mod registry;
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+pub use self::refusals::Refusals;
+pub use self::registry::{Claimed, Found, Place, Registry};
+use crate::{listener::Slot, metrics::Counter};
+
+/// The most questions of the server API that wait for one device. LIMITS.md, `asks_a_device`.
+pub const ASKS_A_DEVICE: usize = 16;
+
+/// The most questions that wait for all devices of a node. LIMITS.md, `asks_a_node`.
+pub const ASKS_A_NODE: usize = 10_000;
+
+/// What a node knows of its devices.
+#[derive(Debug, Default)]
+pub struct Devices {
+    /// Which connection each device has.
+    pub registry: Registry,
+    /// Tells the operator of logins that were refused.
+    pub refusals: Refusals,
+    /// Connections that a newer one of the same device has replaced.
+    pub replaced: Counter,
+    /// Questions that were asked, and those of them that no answer came to in time.
+    pub asked: Counter,
+    #[allow(missing_docs)]
+    pub unanswered: Counter,
+    asking: Arc<AtomicUsize>,
+}
+
+impl Devices {
+    /// Of a node with so many device listeners.
+    pub fn new(listeners: usize) -> Self {
+        Self { registry: Registry::new(listeners), ..Self::default() }
+    }
+
+    /// Counts one more question until the slot is dropped; none if there are too many.
+    pub fn begin_ask(&self) -> Option<Slot> {
+        let slot = Slot::take(&self.asking);
+        (self.asking.load(std::sync::atomic::Ordering::Relaxed) <= ASKS_A_NODE).then_some(slot)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_past_the_bound_of_a_node_are_not_begun_and_an_answered_one_makes_room() {
+        let devices = Devices::new(1);
+        let mut slots: Vec<_> = (0..ASKS_A_NODE).map(|_| devices.begin_ask().unwrap()).collect();
+        assert!(devices.begin_ask().is_none());
+        slots.pop();
+        assert!(devices.begin_ask().is_some());
+    }
+}

@@ -1,0 +1,159 @@
+//! Devices among the connections: their names are claimed, and what the server API asks them is asked and answered.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use wharf_core::{session::Phase, time::Millis};
+use wharf_proto::{
+    Disconnect,
+    message::{Data, Push},
+    wire::{Encoded, Event},
+};
+
+use super::{
+    Worker,
+    connection::{Connection, NEVER},
+    request::{AskFailure, DeviceAsk, DeviceOrigin},
+};
+use crate::devices::{ASKS_A_DEVICE, Claimed, Place};
+
+/// What is kept for a connection of a device listener.
+pub struct Device {
+    /// Where it came in.
+    origin: DeviceOrigin,
+    asks: Vec<Ask>,
+    next_ask: u32,
+}
+
+/// A question that the device has not answered.
+struct Ask {
+    id: u32,
+    due: Millis,
+    answer: oneshot::Sender<Result<Data, AskFailure>>,
+}
+
+impl Device {
+    pub fn new(origin: DeviceOrigin) -> Self {
+        Self { origin, asks: Vec::new(), next_ask: 1 }
+    }
+
+    /// When the first question runs out.
+    pub fn deadline(&self) -> Millis {
+        self.asks.iter().map(|ask| ask.due).min().unwrap_or(NEVER)
+    }
+}
+
+impl Connection {
+    pub fn device(&self) -> Option<&Device> {
+        self.rare.as_ref()?.device.as_deref()
+    }
+
+    pub fn device_mut(&mut self) -> Option<&mut Device> {
+        self.rare.as_mut()?.device.as_deref_mut()
+    }
+}
+
+impl Worker {
+    /// The connection is to be the only one of the device.
+    pub(super) fn claim(&mut self, index: u32, device: &Arc<str>) {
+        let Some((listener, place)) = self.device_place(index) else { return };
+        let Some(settings) = self.node.settings.devices.get(usize::from(listener)) else { return };
+        match self.node.devices.registry.claim(listener, device, place, settings.replaces) {
+            Claimed::Free => {}
+            Claimed::From(other) => {
+                self.node.devices.replaced.bump();
+                if other.worker == self.index {
+                    self.replaced(other.entry);
+                } else {
+                    self.node.workers[usize::from(other.worker)].replace(other.entry);
+                }
+            }
+            Claimed::Kept => {
+                let reason = format!("{device} has a connection already");
+                self.node.devices.refusals.tell(&settings.name, &reason, self.now);
+                self.end_connection(index, &Disconnect::ALREADY_CONNECTED);
+            }
+        }
+    }
+
+    /// A newer connection of the same device has come.
+    pub(super) fn replaced(&mut self, entry: u64) {
+        if let Some(index) = self.connections.resolve(entry) {
+            self.end_connection(index, &Disconnect::REPLACED);
+        }
+    }
+
+    /// The session of a device has ended.
+    pub(super) fn release(&mut self, index: u32, device: &str) {
+        let Some((listener, place)) = self.device_place(index) else { return };
+        self.node.devices.registry.release(listener, device, place);
+        let Some(device) = self.connections.at(index).and_then(Connection::device_mut) else { return };
+        for ask in device.asks.drain(..) {
+            let _ = ask.answer.send(Err(AskFailure::Ended)); // Whoever asked may be gone.
+        }
+    }
+
+    fn device_place(&mut self, index: u32) -> Option<(u16, Place)> {
+        let listener = self.connections.at(index)?.device()?.origin.listener;
+        Some((listener, Place { worker: self.index, entry: self.connections.key_of(index) }))
+    }
+
+    /// The server API asks a device. An ask that cannot be asked is answered with why.
+    pub(super) fn ask(&mut self, ask: DeviceAsk) {
+        let DeviceAsk { entry, data, timeout_ms, answer } = ask;
+        let index = self.connections.resolve(entry);
+        let asked = index.ok_or(AskFailure::Ended).and_then(|index| self.begin_ask(index, data));
+        match (index, asked) {
+            (Some(index), Ok(id)) => {
+                let due = self.now.after_ms(timeout_ms);
+                if let Some(device) = self.connections.at(index).and_then(Connection::device_mut) {
+                    device.asks.push(Ask { id, due, answer });
+                }
+                self.schedule(index);
+            }
+            (_, asked) => {
+                let _ = answer.send(Err(asked.err().unwrap_or(AskFailure::Ended)));
+            }
+        }
+    }
+
+    fn begin_ask(&mut self, index: u32, data: Data) -> Result<u32, AskFailure> {
+        let connection = self.connections.at(index).ok_or(AskFailure::Ended)?;
+        if !connection.is_open() || connection.session.phase() != Phase::Connected {
+            return Err(AskFailure::Ended);
+        }
+        let device = connection.device_mut().ok_or(AskFailure::Ended)?;
+        if device.asks.len() >= ASKS_A_DEVICE {
+            return Err(AskFailure::TooMany);
+        }
+        let id = device.next_ask;
+        device.next_ask = id.checked_add(1).unwrap_or(1);
+        let push = Push::Ask { id, data };
+        match self.try_say(index, Event::Push(&push), true) {
+            Ok(Encoded::Message(_)) => Ok(id),
+            _ => Err(AskFailure::NoWords),
+        }
+    }
+
+    /// The device answered. An answer that nobody waits for any more came too late.
+    pub(super) fn answered(&mut self, index: u32, id: u32, data: Data) {
+        let Some(device) = self.connections.at(index).and_then(Connection::device_mut) else { return };
+        if let Some(at) = device.asks.iter().position(|ask| ask.id == id) {
+            let _ = device.asks.swap_remove(at).answer.send(Ok(data)); // Whoever asked may be gone.
+        }
+    }
+
+    /// Tells those who waited for too long.
+    pub(super) fn end_overdue_asks(&mut self, index: u32) {
+        let now = self.now;
+        let Some(device) = self.connections.at(index).and_then(Connection::device_mut) else { return };
+        if device.deadline() > now {
+            return;
+        }
+        let overdue: Vec<Ask> = device.asks.extract_if(.., |ask| ask.due <= now).collect();
+        for ask in overdue {
+            self.node.devices.unanswered.bump();
+            let _ = ask.answer.send(Err(AskFailure::TimedOut));
+        }
+    }
+}

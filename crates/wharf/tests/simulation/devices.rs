@@ -1,0 +1,266 @@
+//! Devices over a link: one name, one connection, and what the server API asks them.
+//!
+//! They speak lines: `7` logs device 7 in, `say X` publishes, `= N X` answers question N.
+
+use std::io::{ErrorKind, IoSlice};
+
+use bytes::{BufMut, BytesMut};
+use tokio::sync::oneshot;
+use wharf::{
+    devices::{ASKS_A_DEVICE, Found, Place},
+    settings::{DeviceListener, Settings},
+    worker::{AskFailure, DeviceAsk, DeviceOrigin, Parts, ToWorker},
+};
+use wharf_core::testing::link::{End, Link, LinkOptions};
+use wharf_proto::{
+    PeerError,
+    framing::{FramingId, lines::LineDeframer},
+    message::{
+        BroadcastBody, Command, ConnectRequest, Data, Push, ReplyBody, Request, SubscribeRequest, Vouched,
+    },
+    wire::{Conversation, Encoded, Event, Inexpressible, MessageKind},
+};
+
+use super::world::{Machine, Shape};
+
+#[derive(Default)]
+struct Speech {
+    device: Option<String>,
+}
+
+impl Conversation for Speech {
+    fn decode(
+        &mut self,
+        _: MessageKind,
+        message: &[u8],
+        commands: &mut Vec<Command>,
+    ) -> Result<(), PeerError> {
+        let text = std::str::from_utf8(message).unwrap();
+        let json = |text: &str| Data::Json(format!("{text:?}").into());
+        let (id, request) = match (&self.device, text.split_once(' ')) {
+            (None, _) => {
+                self.device = Some(text.to_owned());
+                let vouched =
+                    Vouched { user: text.into(), attends: vec![format!("devices/{text}/up").into()] };
+                let channel = format!("devices/{text}/down").into();
+                let down = SubscribeRequest { channel, ..SubscribeRequest::default() };
+                let connect =
+                    ConnectRequest { subs: vec![down], vouched: Some(vouched), ..Default::default() };
+                (1, Request::Connect(Box::new(connect)))
+            }
+            (Some(device), Some(("say", data))) => {
+                (2, Request::Publish { channel: format!("devices/{device}/up").into(), data: json(data) })
+            }
+            (Some(_), Some(("=", answer))) => {
+                let (id, data) = answer.split_once(' ').unwrap();
+                (id.parse().unwrap(), Request::Answer { data: json(data) })
+            }
+            _ => return Err(PeerError::Undecodable(text.into())),
+        };
+        commands.push(Command { id, request });
+        Ok(())
+    }
+
+    fn encode(&mut self, event: Event<'_>, out: &mut BytesMut) -> Result<Encoded, Inexpressible> {
+        let said = match event {
+            Event::Reply(reply) => match &reply.result {
+                Ok(ReplyBody::Connect(_)) => "welcome".to_owned(),
+                _ => return Ok(Encoded::Nothing),
+            },
+            Event::Push(Push::Ask { data: Data::Binary(_), .. }) => return Err(Inexpressible),
+            Event::Push(Push::Ask { id, data }) => {
+                format!("? {id} {}", std::str::from_utf8(data.bytes()).unwrap())
+            }
+            Event::Push(Push::Disconnect(disconnect)) => format!("bye {}", disconnect.code),
+            Event::Push(Push::Broadcast(broadcast)) => match &broadcast.body {
+                BroadcastBody::Publication { publication, .. } => {
+                    format!("do {}", std::str::from_utf8(publication.data.bytes()).unwrap())
+                }
+                _ => return Ok(Encoded::Nothing),
+            },
+            Event::Push(_) => return Ok(Encoded::Nothing),
+        };
+        out.put_slice(said.as_bytes());
+        Ok(Encoded::Message(MessageKind::Text))
+    }
+
+    fn shares_broadcasts(&self) -> bool {
+        false
+    }
+}
+
+struct Device {
+    end: End,
+    _link: Link,
+    heard: String,
+}
+
+impl Device {
+    fn say(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            // The link has room for far more, and takes a part of it at a time.
+            let written = self.end.try_write(&[IoSlice::new(rest)]).unwrap();
+            rest = &rest[written..];
+        }
+    }
+
+    /// Everything heard so far, line by line.
+    fn hears(&mut self, machine: &mut Machine) -> Vec<String> {
+        machine.steps(50);
+        let mut piece = [0; 512];
+        loop {
+            match self.end.try_read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => self.heard.push_str(std::str::from_utf8(&piece[..count]).unwrap()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        std::mem::take(&mut self.heard).lines().map(str::to_owned).collect()
+    }
+}
+
+fn machine(replaces: bool) -> Machine {
+    let listener = DeviceListener {
+        name: "tracker".into(),
+        listen: Vec::new(),
+        replaces,
+        tls: None,
+        connections: DeviceListener::CONNECTIONS,
+    };
+    Machine::plain(7, Settings { devices: [listener].into(), ..Settings::development() })
+}
+
+fn dial(machine: &mut Machine, worker: usize) -> Device {
+    let parts =
+        Parts { deframer: Box::new(LineDeframer::new(100)), conversation: Box::new(Speech::default()) };
+    let shape = Shape {
+        framing: FramingId::Lines,
+        kind: "device_tcp",
+        parts: Some(parts),
+        device: Some(DeviceOrigin { listener: 0 }),
+        ..Shape::websocket()
+    };
+    let (end, link) = machine.dial(worker, LinkOptions { capacity: 600, splits: true }, shape);
+    Device { end, _link: link, heard: String::new() }
+}
+
+/// A device that has logged in as 7.
+fn login(machine: &mut Machine, worker: usize) -> Device {
+    let mut device = dial(machine, worker);
+    device.say("7");
+    assert_eq!(device.hears(machine), ["welcome"]);
+    device
+}
+
+fn place(machine: &Machine) -> Place {
+    match machine.node.devices.registry.find(None, "7") {
+        Found::At(place) => place,
+        found => panic!("{found:?}"),
+    }
+}
+
+type Answer = oneshot::Receiver<Result<Data, AskFailure>>;
+
+fn ask(machine: &mut Machine, data: Data) -> Answer {
+    let Place { worker, entry } = place(machine);
+    let (answer, answered) = oneshot::channel();
+    let ask = DeviceAsk { entry, data, timeout_ms: 2_000, answer };
+    machine.send(usize::from(worker), ToWorker::Ask(ask));
+    answered
+}
+
+fn json(text: &'static str) -> Data {
+    Data::Json(text.into())
+}
+
+#[test]
+fn a_second_connection_replaces_the_first_on_the_same_worker_and_on_another() {
+    for second_worker in [0, 1] {
+        let mut machine = machine(true);
+        let mut first = login(&mut machine, 0);
+        let mut second = login(&mut machine, second_worker);
+        assert_eq!(first.hears(&mut machine), ["bye 3520"]);
+        drop(first);
+        machine.steps(50);
+        assert_eq!(usize::from(place(&machine).worker), second_worker);
+        assert_eq!(machine.present("devices/7/up"), 1);
+        machine.publish("devices/7/down", "1".to_owned());
+        assert_eq!(second.hears(&mut machine), ["do 1"]);
+        drop(second);
+        machine.steps(50);
+        assert_eq!(machine.node.devices.registry.find(None, "7"), Found::Nowhere);
+        assert_eq!((machine.connections(), machine.present("devices/7/up")), (0, 0));
+    }
+}
+
+#[test]
+fn a_second_connection_is_refused_where_the_first_is_kept_until_that_has_ended() {
+    let mut machine = machine(false);
+    let mut first = login(&mut machine, 0);
+    let mut second = dial(&mut machine, 1);
+    second.say("7");
+    assert_eq!(second.hears(&mut machine), ["bye 3420"]);
+    machine.publish("devices/7/down", "1".to_owned());
+    assert_eq!(first.hears(&mut machine), ["do 1"]);
+    assert_eq!(machine.present("devices/7/up"), 1);
+    drop((first, second));
+    machine.steps(50);
+    login(&mut machine, 1);
+}
+
+#[test]
+fn a_device_is_asked_and_its_answers_go_to_whoever_asked() {
+    let mut machine = machine(true);
+    let mut device = login(&mut machine, 1);
+    let (mut one, mut two) = (ask(&mut machine, json("\"a\"")), ask(&mut machine, json("\"b\"")));
+    assert_eq!(device.hears(&mut machine), ["? 1 \"a\"", "? 2 \"b\""]);
+    device.say("= 2 second");
+    device.say("= 1 first");
+    device.say("= 9 nobody asked");
+    device.hears(&mut machine);
+    assert_eq!(one.try_recv().unwrap(), Ok(json("\"first\"")));
+    assert_eq!(two.try_recv().unwrap(), Ok(json("\"second\"")));
+}
+
+#[test]
+fn a_question_without_an_answer_runs_out_or_ends_with_its_device() {
+    let mut machine = machine(true);
+    let device = login(&mut machine, 0);
+    let mut late = ask(&mut machine, json("1"));
+    machine.pass_ms(1_900);
+    assert!(late.try_recv().is_err());
+    machine.pass_ms(200);
+    assert_eq!(late.try_recv().unwrap(), Err(AskFailure::TimedOut));
+    let mut ended = ask(&mut machine, json("1"));
+    machine.steps(10);
+    let gone = place(&machine);
+    drop(device);
+    machine.steps(50);
+    assert_eq!(ended.try_recv().unwrap(), Err(AskFailure::Ended));
+
+    let (answer, mut answered) = oneshot::channel();
+    let stale = DeviceAsk { entry: gone.entry, data: json("1"), timeout_ms: 2_000, answer };
+    machine.send(0, ToWorker::Ask(stale));
+    machine.steps(10);
+    assert_eq!(answered.try_recv().unwrap(), Err(AskFailure::Ended));
+}
+
+#[test]
+fn a_device_is_asked_no_more_than_its_bound_at_once_and_only_what_its_profile_can_say() {
+    let mut machine = machine(true);
+    let mut device = login(&mut machine, 0);
+    let mut waiting: Vec<_> = (0..ASKS_A_DEVICE).map(|_| ask(&mut machine, json("1"))).collect();
+    let mut over = ask(&mut machine, json("1"));
+    assert_eq!(device.hears(&mut machine).len(), ASKS_A_DEVICE);
+    assert_eq!(over.try_recv().unwrap(), Err(AskFailure::TooMany));
+    device.say("= 1 done");
+    device.hears(&mut machine);
+    assert!(waiting[0].try_recv().unwrap().is_ok());
+    let mut wordless = ask(&mut machine, Data::Binary("x".into()));
+    device.hears(&mut machine);
+    assert_eq!(wordless.try_recv().unwrap(), Err(AskFailure::NoWords));
+    assert_eq!(machine.connections(), 1, "the device does not suffer for it");
+}
