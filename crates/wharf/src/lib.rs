@@ -5,6 +5,7 @@
 pub mod client;
 pub mod devices;
 pub mod http;
+pub mod ledger;
 pub mod listener;
 pub mod metrics;
 pub mod node;

@@ -17,7 +17,7 @@ use address::Bound;
 pub use address::{BindError, Listeners};
 use backoff::Backoff;
 
-use crate::node::Node;
+use crate::{ledger::Origin, node::Node};
 
 /// The most accepted sockets that wait for one worker. LIMITS.md, `accepted_waiting`.
 pub const ACCEPTED_WAITING: usize = 1_024;
@@ -26,6 +26,8 @@ pub const ACCEPTED_WAITING: usize = 1_024;
 pub struct AcceptedSocket {
     /// The socket, non-blocking.
     pub socket: RawSocket,
+    /// Where it came from.
+    pub origin: Origin,
     /// Counts the connection for its worker until the gate is done with it.
     pub slot: Slot,
 }
@@ -84,7 +86,10 @@ impl Listeners {
         let tasks: Vec<_> = self
             .into_bound()
             .into_iter()
-            .map(|bound| tokio::spawn(accept_until(bound, node.clone(), doors.clone(), stop.clone())))
+            .enumerate()
+            .map(|(listener, bound)| {
+                tokio::spawn(accept_until(listener, bound, node.clone(), doors.clone(), stop.clone()))
+            })
             .collect();
         for task in tasks {
             if let Err(error) = task.await {
@@ -94,22 +99,28 @@ impl Listeners {
     }
 }
 
-async fn accept_until(bound: Bound, node: Arc<Node>, doors: Arc<[Door]>, mut stop: watch::Receiver<bool>) {
+async fn accept_until(
+    listener: usize,
+    bound: Bound,
+    node: Arc<Node>,
+    doors: Arc<[Door]>,
+    mut stop: watch::Receiver<bool>,
+) {
     tokio::select! {
         // Also ends if the sender is gone: nobody could stop it any more.
         _ = stop.wait_for(|stop| *stop) => {}
-        () = accept_all(&bound, &node, &doors) => {}
+        () = accept_all(listener, &bound, &node, &doors) => {}
     }
 }
 
-async fn accept_all(bound: &Bound, node: &Node, doors: &[Door]) {
+async fn accept_all(listener: usize, bound: &Bound, node: &Node, doors: &[Door]) {
     let mut backoff = Backoff::default();
     loop {
         match bound.accept().await {
-            Ok(socket) => {
+            Ok((socket, address)) => {
                 backoff.reset();
                 node.metrics.accepted.bump();
-                hand_over(socket, node, doors);
+                hand_over(socket, Origin::new(listener, address), node, doors);
             }
             Err(error) if backoff::is_of_one_connection(&error) => {}
             Err(error) => {
@@ -126,7 +137,7 @@ async fn accept_all(bound: &Bound, node: &Node, doors: &[Door]) {
 }
 
 /// Gives the socket to the worker with the fewest connections, or the next if its door is full.
-fn hand_over(socket: RawSocket, node: &Node, doors: &[Door]) {
+fn hand_over(socket: RawSocket, origin: Origin, node: &Node, doors: &[Door]) {
     if node.is_full() {
         return turn_away(socket, node);
     }
@@ -136,7 +147,7 @@ fn hand_over(socket: RawSocket, node: &Node, doors: &[Door]) {
     let mut socket = socket;
     for worker in order {
         let door = &doors[worker];
-        let accepted = AcceptedSocket { socket, slot: Slot::take(&door.in_gate) };
+        let accepted = AcceptedSocket { socket, origin, slot: Slot::take(&door.in_gate) };
         match door.sockets.try_send(accepted) {
             Ok(()) => return,
             Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => {

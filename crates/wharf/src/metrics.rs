@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use wharf_proto::Disconnect;
 
+use crate::ledger::Verdict;
+
 /// The kinds of connection, as [`crate::worker::Attachment::kind`] names them; the last stands for any other.
 pub const KINDS: [&str; 13] = [
     "websocket",
@@ -52,11 +54,29 @@ pub struct KindMetrics {
     pub closed: Counter,
 }
 
+/// A kind of connection by its place in [`KINDS`]: what each connection keeps of its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind(u8);
+
+impl Kind {
+    /// The kind of this name; of any other name, the last.
+    pub fn named(name: &str) -> Self {
+        Self(KINDS.iter().position(|kind| *kind == name).unwrap_or(KINDS.len() - 1) as u8)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        KINDS[usize::from(self.0)]
+    }
+}
+
 /// What one worker counts.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct WorkerMetrics {
     kinds: [KindMetrics; KINDS.len()],
+    /// By kind and verdict.
+    ended: Box<[[Counter; Verdict::ALL.len()]; KINDS.len()]>,
     closed_by_code: Vec<Counter>,
     /// Messages from clients.
     pub messages_in: Counter,
@@ -92,6 +112,7 @@ impl WorkerMetrics {
     fn new() -> Self {
         Self {
             kinds: Default::default(),
+            ended: Default::default(),
             closed_by_code: CODES.iter().map(|_| Counter::default()).collect(),
             messages_in: Counter::default(),
             messages_out: Counter::default(),
@@ -111,14 +132,14 @@ impl WorkerMetrics {
     }
 
     /// The counters of a kind.
-    pub fn kind(&self, name: &str) -> &KindMetrics {
-        let index = KINDS.iter().position(|kind| *kind == name).unwrap_or(KINDS.len() - 1);
-        &self.kinds[index]
+    pub fn kind(&self, kind: Kind) -> &KindMetrics {
+        &self.kinds[usize::from(kind.0)]
     }
 
-    /// A connection ended with this code.
-    pub fn closed(&self, kind: &str, code: u16) {
+    /// A connection ended with this code and verdict.
+    pub fn closed(&self, kind: Kind, code: u16, verdict: Verdict) {
         self.kind(kind).closed.bump();
+        self.ended[usize::from(kind.0)][verdict as usize].bump();
         let index = CODES.binary_search(&code).unwrap_or(0);
         self.closed_by_code[index].bump();
     }
@@ -190,6 +211,7 @@ impl Metrics {
 
     /// Connections of a kind: how many were opened, and how many are open.
     pub fn connections(&self, kind: &str) -> (u64, u64) {
+        let kind = Kind::named(kind);
         self.opened_and_open(|worker| worker.kind(kind))
     }
 
@@ -203,6 +225,17 @@ impl Metrics {
         let closed = self.sum(|worker| &kind(worker).closed);
         let opened = self.sum(|worker| &kind(worker).opened);
         (opened, opened - closed.min(opened))
+    }
+
+    /// How many connections of each kind ended with each verdict, without those that none did.
+    pub fn ended(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let pairs = KINDS.iter().enumerate().flat_map(|(kind, name)| {
+            Verdict::ALL.iter().enumerate().map(move |(verdict, label)| (kind, *name, verdict, label.label()))
+        });
+        pairs.filter_map(|(kind, name, verdict, label)| {
+            let count = self.sum(|worker| &worker.ended[kind][verdict]);
+            (count > 0).then_some((name, label, count))
+        })
     }
 
     /// How many connections ended with each code; code 0 stands for any other.
@@ -226,13 +259,16 @@ mod tests {
     #[test]
     fn workers_are_added_up() {
         let metrics = Metrics::new(2);
-        metrics.worker(0).kind("websocket").opened.add(3);
-        metrics.worker(1).kind("websocket").opened.bump();
-        metrics.worker(1).closed("websocket", 3012);
-        metrics.worker(0).kind("carrier pigeon").opened.bump();
+        let websocket = Kind::named("websocket");
+        metrics.worker(0).kind(websocket).opened.add(3);
+        metrics.worker(1).kind(websocket).opened.bump();
+        metrics.worker(1).closed(websocket, 3012, Verdict::MissedHeartbeat);
+        metrics.worker(0).kind(Kind::named("carrier pigeon")).opened.bump();
         assert_eq!(metrics.connections("websocket"), (4, 3));
         assert_eq!(metrics.connections("other"), (1, 1));
         let codes: Vec<_> = metrics.closed_by_code().filter(|(_, count)| *count > 0).collect();
         assert_eq!(codes, [(3012, 1)]);
+        let ended: Vec<_> = metrics.ended().collect();
+        assert_eq!(ended, [("websocket", "missed_heartbeat", 1)]);
     }
 }

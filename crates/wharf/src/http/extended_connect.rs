@@ -83,7 +83,7 @@ fn open(head: &Parts, context: &Context) -> Result<(Tunnel, Answer), Box<Answer>
         let inbox = inbox.clone();
         tunnel(move |entry| inbox.send(ToWorker::Ready { entry }).is_ok())
     };
-    let transport = transport.counted(Slot::take(&node.in_gate[context.worker]));
+    let transport = transport.counted(Slot::take(&node.in_gate[context.worker])).from_origin(context.origin);
     let mut attachment = prepared.attach(Box::new(transport), false, Bytes::new(), Bytes::new(), node);
     attachment.kind = kind.name_over_http2();
     if let Some(heartbeat) = heartbeat {

@@ -46,8 +46,8 @@ enum Protocol {
 pub async fn serve(accepted: AcceptedSocket, node: Arc<Node>, worker: usize) {
     let opened_at = Instant::now();
     // Counts the connection for this worker until the worker itself does.
-    let AcceptedSocket { socket, slot: _slot } = accepted;
-    let context = Context { node, worker };
+    let AcceptedSocket { socket, origin, slot: _slot } = accepted;
+    let context = Context { node, worker, origin };
     serve_plain(Stream::new(socket), context, opened_at).await;
 }
 
@@ -182,7 +182,7 @@ fn attach_lines(stream: Stream, mut buffer: BytesMut, context: &Context) {
     let start = buffer.iter().position(|byte| *byte == b'{').unwrap_or(0);
     buffer.advance(start);
     let kind = stream.kind();
-    let (transport, read_by_tls) = match stream.into_transport() {
+    let (transport, read_by_tls) = match stream.into_transport(context.origin) {
         Ok(parts) => parts,
         Err(error) => return tracing::debug!(%error, "a socket could not be taken out of the runtime"),
     };

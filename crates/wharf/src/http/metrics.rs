@@ -15,6 +15,7 @@ use crate::{
 const TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = [(&'static str, String); 1];
+type EndLabels = [(&'static str, &'static str); 2];
 
 /// The counters as they are now.
 pub fn answer(node: &Node) -> Answer {
@@ -51,6 +52,11 @@ fn connections(node: &Node, registry: &mut Registry) {
         closed.get_or_create(&[("code", name)]).inc_by(count);
     }
     registry.register("connections_closed", "Connections that ended, by code", closed);
+    let ended = Family::<EndLabels, Counter>::default();
+    for (kind, verdict, count) in node.metrics.ended() {
+        ended.get_or_create(&[("kind", kind), ("verdict", verdict)]).inc_by(count);
+    }
+    registry.register("connections_ended", "Connections that ended, by what became of them", ended);
     gauge(registry, "channels", "Channels with members on this node", node.directory.channel_count());
     let subscriptions = node.directory.subscription_count();
     gauge(registry, "subscriptions", "Members of all channels on this node", subscriptions);

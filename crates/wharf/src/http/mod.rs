@@ -33,13 +33,14 @@ mod takeover;
 
 use std::sync::Arc;
 
-use crate::node::Node;
+use crate::{ledger::Origin, node::Node};
 
-/// Where a request is served: the node, and the worker whose runtime this is.
+/// Where a request is served: the node, the worker whose runtime this is, and where the connection came from.
 #[derive(Clone)]
 struct Context {
     node: Arc<Node>,
     worker: usize,
+    origin: Origin,
 }
 
 /// What Wharf calls itself.

@@ -182,6 +182,7 @@ async fn stream(kind: Kind, head: &Parts, body: &mut Incoming, context: &Context
         move |entry| inbox.send(ToWorker::Ready { entry }).is_ok()
     };
     let (transport, pipe_body) = pipe(PIPE_BYTES, Box::new(on_ready));
+    let transport = transport.from_origin(context.origin);
     let headers = std::mem::take(&mut prepared.headers);
     let first = Bytes::from_static(kind.first_bytes());
     let attachment = prepared.attach(Box::new(transport), false, first, Bytes::new(), node);

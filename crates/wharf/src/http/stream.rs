@@ -14,6 +14,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use crate::{
+    ledger::Origin,
     listener::RawSocket,
     transport::{Transport, tcp::TcpTransport, tls::TlsTransport, unix::UnixTransport},
 };
@@ -81,20 +82,28 @@ impl Stream {
     }
 
     /// Takes the socket out of the runtime. The bytes are those that TLS had already read from it.
-    pub fn into_transport(self) -> io::Result<(Box<dyn Transport>, Bytes)> {
+    pub fn into_transport(self, origin: Origin) -> io::Result<(Box<dyn Transport>, Bytes)> {
         Ok(match self {
             Self::Fresh(fresh) => match fresh.socket.ok_or(io::ErrorKind::NotConnected)? {
-                RawSocket::Tcp(socket) => (Box::new(TcpTransport::new(socket)), Bytes::new()),
-                RawSocket::Unix(socket) => (Box::new(UnixTransport::new(socket)), Bytes::new()),
+                RawSocket::Tcp(socket) => (tcp(socket, origin), Bytes::new()),
+                RawSocket::Unix(socket) => (unix(socket, origin), Bytes::new()),
             },
-            Self::Tcp(socket) => (Box::new(TcpTransport::new(socket.into_std()?)), Bytes::new()),
-            Self::Unix(socket) => (Box::new(UnixTransport::new(socket.into_std()?)), Bytes::new()),
+            Self::Tcp(socket) => (tcp(socket.into_std()?, origin), Bytes::new()),
+            Self::Unix(socket) => (unix(socket.into_std()?, origin), Bytes::new()),
             Self::Tls(stream) => {
                 let (transport, leftover) = TlsTransport::new(*stream)?;
-                (Box::new(transport), leftover)
+                (Box::new(transport.from_origin(origin)), leftover)
             }
         })
     }
+}
+
+fn tcp(socket: std::net::TcpStream, origin: Origin) -> Box<dyn Transport> {
+    Box::new(TcpTransport::new(socket).from_origin(origin))
+}
+
+fn unix(socket: std::os::unix::net::UnixStream, origin: Origin) -> Box<dyn Transport> {
+    Box::new(UnixTransport::new(socket).from_origin(origin))
 }
 
 macro_rules! each {

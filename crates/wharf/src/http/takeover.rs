@@ -153,7 +153,7 @@ pub fn refused(kind: Kind, refusal: handshake::Refusal) -> Answer {
 
 fn attach(start: Start, leftover: BytesMut, stream: Stream, context: &Context) -> std::io::Result<()> {
     let Start { prepared, head, chunked, heartbeat } = start;
-    let (transport, read_by_tls) = stream.into_transport()?;
+    let (transport, read_by_tls) = stream.into_transport(context.origin)?;
     let mut leftover = leftover;
     leftover.extend_from_slice(&read_by_tls);
     let mut attachment = prepared.attach(transport, chunked, head.freeze(), leftover.freeze(), &context.node);

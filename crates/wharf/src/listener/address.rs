@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::{fs::FileTypeExt, net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -100,16 +100,16 @@ impl Bound {
         }
     }
 
-    /// The next connection, non-blocking and with its options set.
-    pub async fn accept(&self) -> io::Result<RawSocket> {
+    /// The next connection, non-blocking and with its options set, and its peer's address if it has one.
+    pub async fn accept(&self) -> io::Result<(RawSocket, Option<IpAddr>)> {
         match &self.socket {
             BoundSocket::Tcp(listener) => {
-                let (socket, _) = listener.read(TcpListener::accept).await?;
-                Ok(RawSocket::Tcp(socket.into()))
+                let (socket, peer) = listener.read(TcpListener::accept).await?;
+                Ok((RawSocket::Tcp(socket.into()), Some(peer.ip())))
             }
             BoundSocket::Unix(listener) => {
                 let (socket, _) = listener.read(UnixListener::accept).await?;
-                Ok(RawSocket::Unix(socket.into()))
+                Ok((RawSocket::Unix(socket.into()), None))
             }
         }
     }
@@ -200,7 +200,10 @@ mod tests {
         let listeners = bind(&[ListenAddress::Tcp(([127, 0, 0, 1], 0).into())]).unwrap();
         let [ListenAddress::Tcp(address)] = listeners.addresses()[..] else { panic!() };
         let _peer = std::net::TcpStream::connect(address).unwrap();
-        let RawSocket::Tcp(accepted) = listeners.bound[0].accept().await.unwrap() else { panic!() };
+        let (RawSocket::Tcp(accepted), Some(peer)) = listeners.bound[0].accept().await.unwrap() else {
+            panic!()
+        };
+        assert!(peer.is_loopback());
         let mut byte = [0];
         let read = std::io::Read::read(&mut &accepted, &mut byte);
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);

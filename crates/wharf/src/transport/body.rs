@@ -12,7 +12,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame};
 
-use super::Transport;
+use super::{Transport, Vitals};
+use crate::ledger::Origin;
 
 /// The most bytes between a worker and hyper. LIMITS.md, `body_pipe_bytes`.
 pub const PIPE_BYTES: usize = 64 * 1024;
@@ -32,7 +33,7 @@ pub fn pipe(capacity: usize, on_ready: OnReady) -> (BodyTransport, PipeBody) {
         abandoned: false,
         reader: None,
     }));
-    (BodyTransport { pipe: pipe.clone() }, PipeBody { pipe, on_ready })
+    (BodyTransport { pipe: pipe.clone(), origin: Origin::UNKNOWN, written: 0 }, PipeBody { pipe, on_ready })
 }
 
 struct Pipe {
@@ -59,6 +60,16 @@ fn locked(pipe: &Shared) -> std::sync::MutexGuard<'_, Pipe> {
 /// The worker's end. Reads nothing: the request's body was read before.
 pub struct BodyTransport {
     pipe: Shared,
+    pub(super) origin: Origin,
+    written: u64,
+}
+
+impl BodyTransport {
+    /// The same, and where the connection came from that it is a part of.
+    pub fn from_origin(mut self, origin: Origin) -> Self {
+        self.origin = origin;
+        self
+    }
 }
 
 impl Transport for BodyTransport {
@@ -101,7 +112,9 @@ impl Transport for BodyTransport {
         if let Some(reader) = pipe.reader.take() {
             reader.wake();
         }
-        Ok(pipe.buffer.len() - before)
+        let written = pipe.buffer.len() - before;
+        self.written += written as u64;
+        Ok(written)
     }
 
     fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
@@ -114,6 +127,14 @@ impl Transport for BodyTransport {
         if let Some(reader) = pipe.reader.take() {
             reader.wake();
         }
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn vitals(&self) -> Vitals {
+        Vitals { bytes: Some((0, self.written)), path: None }
     }
 
     fn name(&self) -> &'static str {

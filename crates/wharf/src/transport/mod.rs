@@ -4,12 +4,16 @@
 pub mod body;
 #[cfg(test)]
 pub(crate) mod contract;
+mod kernel;
 pub mod tcp;
 pub mod tls;
 pub mod tunnel;
 pub mod unix;
 
 use std::io::{self, IoSlice};
+
+pub use self::kernel::{PathState, Vitals};
+use crate::ledger::Origin;
 
 /// One connection's bytes, owned by one worker. Never blocks: what cannot be done now is
 /// [`io::ErrorKind::WouldBlock`].
@@ -37,6 +41,14 @@ pub trait Transport: Send + 'static {
     }
     /// Ends both halves. The descriptor itself is closed on drop.
     fn close(&mut self);
+    /// Where the peer came from, as far as it is known.
+    fn origin(&self) -> Origin {
+        Origin::UNKNOWN
+    }
+    /// What has moved, and how the path does; also after the end. Costs a system call at the most.
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
+    }
     /// The name in logs and metrics.
     fn name(&self) -> &'static str;
 }

@@ -5,13 +5,16 @@ use std::{
     net::Shutdown,
 };
 
-use super::Transport;
+use super::{Transport, Vitals, kernel::tcp_vitals};
+use crate::ledger::Origin;
 
 /// A socket of the kernel's, `mio`'s TCP or Unix stream. Takes ownership of the descriptor, which must be
 /// non-blocking already.
-pub struct SocketTransport<S> {
+pub struct SocketTransport<S: Socket> {
     /// None once it is closed.
     socket: Option<S>,
+    origin: Origin,
+    counted: S::Count,
 }
 
 /// Bytes over TCP.
@@ -24,9 +27,14 @@ impl TcpTransport {
     }
 }
 
-impl<S> SocketTransport<S> {
+impl<S: Socket> SocketTransport<S> {
     pub(super) fn from_mio(socket: S) -> Self {
-        Self { socket: Some(socket) }
+        Self { socket: Some(socket), origin: Origin::UNKNOWN, counted: S::Count::default() }
+    }
+
+    /// The same, and where it came from.
+    pub fn from_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     fn open(&mut self) -> io::Result<&mut S> {
@@ -38,29 +46,60 @@ impl<S> SocketTransport<S> {
 pub trait Socket: Read + Write + mio::event::Source + Send + 'static {
     /// The name in logs and metrics.
     const NAME: &'static str;
+    /// What must be counted here, since the kernel does not.
+    type Count: Count;
     /// `shutdown(2)`.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+    /// What the kernel has counted.
+    fn vitals(&self) -> Vitals;
+}
+
+/// Counts bytes, or leaves it to the kernel.
+pub trait Count: Default + Send + 'static {
+    /// So many came.
+    fn read(&mut self, count: usize);
+    /// So many went.
+    fn written(&mut self, count: usize);
+    /// From the peer, and to it.
+    fn bytes(&self) -> Option<(u64, u64)>;
+}
+
+/// The kernel counts.
+impl Count for () {
+    fn read(&mut self, _: usize) {}
+    fn written(&mut self, _: usize) {}
+    fn bytes(&self) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 impl Socket for mio::net::TcpStream {
     const NAME: &'static str = "tcp";
+    type Count = ();
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         mio::net::TcpStream::shutdown(self, how)
+    }
+    fn vitals(&self) -> Vitals {
+        tcp_vitals(self)
     }
 }
 
 impl<S: Socket> Transport for SocketTransport<S> {
     fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.open()?.read(into)
+        let count = self.open()?.read(into)?;
+        self.counted.read(count);
+        Ok(count)
     }
 
     fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let socket = self.open()?;
-        match slices {
+        let count = match slices {
             // write(2) is cheaper than writev(2) of one slice.
             [only] => socket.write(only),
             several => socket.write_vectored(several),
-        }
+        }?;
+        self.counted.written(count);
+        Ok(count)
     }
 
     fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
@@ -77,6 +116,15 @@ impl<S: Socket> Transport for SocketTransport<S> {
     fn close(&mut self) {
         // The kernel ends both halves of what nobody has open.
         self.socket = None;
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn vitals(&self) -> Vitals {
+        let vitals = self.socket.as_ref().map_or_else(Vitals::default, S::vitals);
+        Vitals { bytes: self.counted.bytes().or(vitals.bytes), ..vitals }
     }
 
     fn name(&self) -> &'static str {

@@ -8,7 +8,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use rustls::ServerConnection;
 
-use super::Transport;
+use super::{Transport, Vitals, kernel::tcp_vitals};
+use crate::ledger::Origin;
 
 /// The most plain bytes that are encrypted before the kernel has taken the ciphertext of those before.
 /// LIMITS.md, `tls_write_bytes`.
@@ -23,6 +24,7 @@ const WRITE_BYTES: usize = 64 * 1024;
 pub struct TlsTransport {
     socket: mio::net::TcpStream,
     connection: Box<ServerConnection>,
+    origin: Origin,
     owed: bool,
     open: bool,
 }
@@ -40,7 +42,13 @@ impl TlsTransport {
 
     fn from_parts(socket: mio::net::TcpStream, mut connection: ServerConnection) -> Self {
         connection.set_buffer_limit(Some(WRITE_BYTES));
-        Self { socket, connection: Box::new(connection), owed: false, open: true }
+        let connection = Box::new(connection);
+        Self { socket, connection, origin: Origin::UNKNOWN, owed: false, open: true }
+    }
+
+    /// The same, and where it came from.
+    pub fn from_origin(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     fn take_plain(&mut self, into: &mut BytesMut) -> io::Result<()> {
@@ -160,6 +168,15 @@ impl Transport for TlsTransport {
             let _ = self.flush();
             let _ = self.socket.shutdown(Shutdown::Both);
         }
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The bytes are those on the wire, encrypted.
+    fn vitals(&self) -> Vitals {
+        tcp_vitals(&self.socket)
     }
 
     fn name(&self) -> &'static str {

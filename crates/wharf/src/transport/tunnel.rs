@@ -23,10 +23,10 @@ use hyper::{
 use tokio::time::Sleep;
 
 use super::{
-    Transport,
+    Transport, Vitals,
     body::{BodyTransport, PipeBody, pipe},
 };
-use crate::listener::Slot;
+use crate::{ledger::Origin, listener::Slot};
 
 /// The most bytes that wait for the worker; and on the way out the most that wait for the task, and that it has taken
 /// and is handing on. LIMITS.md, `tunnel_bytes`.
@@ -41,7 +41,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 pub fn tunnel(on_ready: impl Fn(u64) -> bool + Clone + Send + Sync + 'static) -> (TunnelTransport, Tunnel) {
     let incoming: Shared = Arc::default();
     let (outgoing, outgoing_body) = pipe(TUNNEL_BYTES, Box::new(on_ready.clone()));
-    let transport = TunnelTransport { incoming: incoming.clone(), outgoing, counted: None };
+    let transport = TunnelTransport { incoming: incoming.clone(), outgoing, counted: None, read: 0 };
     let tunnel = Tunnel {
         incoming,
         on_ready: Box::new(on_ready),
@@ -95,12 +95,19 @@ pub struct TunnelTransport {
     outgoing: BodyTransport,
     /// Counts the connection until the worker does.
     counted: Option<Slot>,
+    read: u64,
 }
 
 impl TunnelTransport {
     /// Counts the connection in its worker's gate until the worker owns it.
     pub fn counted(mut self, slot: Slot) -> Self {
         self.counted = Some(slot);
+        self
+    }
+
+    /// The same, and where the connection came from that it is a part of.
+    pub fn from_origin(mut self, origin: Origin) -> Self {
+        self.outgoing.origin = origin;
         self
     }
 }
@@ -130,6 +137,7 @@ impl Transport for TunnelTransport {
         let count = incoming.buffer.len().min(into.len());
         into[..count].copy_from_slice(&incoming.buffer[..count]);
         incoming.buffer.advance(count);
+        self.read += count as u64;
         if incoming.buffer.is_empty() {
             // A connection that waits holds no memory for what may come.
             incoming.buffer = BytesMut::new();
@@ -160,6 +168,15 @@ impl Transport for TunnelTransport {
         incoming.closed = true;
         incoming.buffer = BytesMut::new();
         incoming.wake_task();
+    }
+
+    fn origin(&self) -> Origin {
+        self.outgoing.origin()
+    }
+
+    fn vitals(&self) -> Vitals {
+        let written = self.outgoing.vitals().bytes.map_or(0, |(_, written)| written);
+        Vitals { bytes: Some((self.read, written)), path: None }
     }
 
     fn name(&self) -> &'static str {

@@ -2,7 +2,10 @@
 
 use std::{io, net::Shutdown};
 
-use super::tcp::{Socket, SocketTransport};
+use super::{
+    Vitals,
+    tcp::{Count, Socket, SocketTransport},
+};
 
 /// Bytes over a Unix path.
 pub type UnixTransport = SocketTransport<mio::net::UnixStream>;
@@ -16,8 +19,31 @@ impl UnixTransport {
 
 impl Socket for mio::net::UnixStream {
     const NAME: &'static str = "unix";
+    type Count = Counted;
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         mio::net::UnixStream::shutdown(self, how)
+    }
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
+    }
+}
+
+/// The bytes of one connection: the kernel counts none on Unix paths.
+#[derive(Default)]
+pub struct Counted {
+    read: u64,
+    written: u64,
+}
+
+impl Count for Counted {
+    fn read(&mut self, count: usize) {
+        self.read += count as u64;
+    }
+    fn written(&mut self, count: usize) {
+        self.written += count as u64;
+    }
+    fn bytes(&self) -> Option<(u64, u64)> {
+        Some((self.read, self.written))
     }
 }
 

@@ -10,12 +10,17 @@ use wharf_proto::{
 
 use super::{
     Worker,
-    connection::{Connection, NEVER, Rare, State},
+    connection::{Connection, Rare, State},
     device::Device,
+    moment::Moment,
     outbox::Outbox,
     request::{Attachment, Opening, Parts, SessionKey},
+    traffic::Traffic,
 };
-use crate::node::{random_bits, random_client};
+use crate::{
+    metrics::Kind,
+    node::{random_bits, random_client},
+};
 
 impl Worker {
     /// Owns the connection. One that cannot be registered is dropped, which closes it.
@@ -31,7 +36,10 @@ impl Worker {
         let client = random_client(&mut self.rng);
         let rules = &self.node.rules;
         let policy = attachment.policy.unwrap_or_else(|| rules.heartbeat_policy(attachment.heartbeat));
-        let end_at = attachment.max_age_ms.map_or(NEVER, |age_ms| self.now.after_ms(age_ms));
+        let end_at = attachment
+            .max_age_ms
+            .map_or(Moment::NEVER, |age_ms| Moment::not_before(self.now.after_ms(age_ms)));
+        let kind = Kind::named(kind);
         let (Parts { deframer, conversation }, deflater) = match attachment.parts {
             Some(parts) => (parts, None),
             None => {
@@ -52,7 +60,8 @@ impl Worker {
             outbox: Outbox::default(),
             rare: is_rare.then(|| Box::new(Rare { secret, deflater, device, poll: None })),
             end_at,
-            scheduled_at: NEVER,
+            scheduled_at: Moment::NEVER,
+            traffic: Traffic::opened(self.now),
             kind,
             wire,
             state: State::Open,

@@ -1,5 +1,7 @@
 //! How a connection ends: a farewell, our half, the peer's half, and the descriptor; each within a time.
 
+use std::io;
+
 use bytes::BytesMut;
 use wharf_proto::{
     Disconnect,
@@ -10,27 +12,34 @@ use wharf_proto::{
 use super::{
     Worker,
     connection::{Peer, State},
+    moment::Moment,
     request::Selector,
 };
+use crate::ledger::Cause;
 
 impl Worker {
     /// Ends the session and then, with a farewell, the connection.
     pub(super) fn end_connection(&mut self, index: u32, disconnect: &Disconnect) {
+        self.end_because(index, disconnect, Cause::Ended(disconnect.code));
+    }
+
+    fn end_because(&mut self, index: u32, disconnect: &Disconnect, cause: Cause) {
         let Some(connection) = self.connections.at(index) else { return };
         connection.session.end(&mut self.actions);
         self.perform(index);
-        self.farewell(index, disconnect);
+        self.farewell(index, disconnect, cause);
     }
 
     /// Says why and ends our half when that is written. What has waited for long is dropped in its favour: the
     /// client reconnects and recovers, and a farewell behind a full outbox would never arrive.
-    pub(super) fn farewell(&mut self, index: u32, disconnect: &Disconnect) {
-        let deadline = self.now.after_ms(self.node.settings.times.close_handshake_ms);
+    pub(super) fn farewell(&mut self, index: u32, disconnect: &Disconnect, cause: Cause) {
+        let deadline = self.closing_until();
         let slow = disconnect.code == Disconnect::SLOW.code;
-        let Some(connection) = self.connections.at(index) else { return };
-        if !connection.is_open() {
+        if !self.connections.at(index).is_some_and(|connection| connection.is_open()) {
             return;
         }
+        self.book(index, cause, disconnect.code, disconnect.reason.clone());
+        let Some(connection) = self.connections.at(index) else { return };
         if slow {
             self.outbox_bytes -= connection.outbox.drop_unbegun();
         }
@@ -52,9 +61,6 @@ impl Worker {
         let peer = if framing.carries_disconnect() { Peer::Farewell } else { Peer::End };
         connection.state = State::Closing { peer, finished: false };
         connection.end_at = deadline;
-        let kind = connection.kind;
-        tracing::debug!(client = %connection.session.client(), kind, code = disconnect.code, "connection ends");
-        self.metrics().closed(kind, disconnect.code);
         self.push(index, farewell.freeze());
         self.after_farewell(index);
     }
@@ -79,15 +85,14 @@ impl Worker {
 
     /// The response has been held open for long enough: it ends without a word, and the client resumes.
     fn end_stream(&mut self, index: u32) {
-        let deadline = self.now.after_ms(self.node.settings.times.close_handshake_ms);
+        let deadline = self.closing_until();
+        self.book(index, Cause::Aged, Disconnect::CONNECTION_CLOSED.code, "".into());
         let Some(connection) = self.connections.at(index) else { return };
         connection.session.end(&mut self.actions);
         let mut end = BytesMut::new();
         connection.wire.framing().end(&Disconnect::CONNECTION_CLOSED, &mut end);
         connection.state = State::Closing { peer: Peer::End, finished: false };
         connection.end_at = deadline;
-        let kind = connection.kind;
-        self.metrics().closed(kind, Disconnect::CONNECTION_CLOSED.code);
         self.perform(index);
         self.push(index, end.freeze());
         self.after_farewell(index);
@@ -106,7 +111,7 @@ impl Worker {
 
     /// The peer said its farewell by the framing (RFC 6455 section 5.5.1: it is answered, and that is the end).
     pub(super) fn peer_closed(&mut self, index: u32, code: Option<u16>) {
-        let deadline = self.now.after_ms(self.node.settings.times.close_handshake_ms);
+        let deadline = self.closing_until();
         let Some(connection) = self.connections.at(index) else { return };
         match connection.state {
             State::Closing { finished, .. } => {
@@ -116,6 +121,8 @@ impl Worker {
                 }
             }
             State::Open => {
+                self.book(index, Cause::Farewell, code.unwrap_or(NO_CODE), "".into());
+                let Some(connection) = self.connections.at(index) else { return };
                 connection.session.end(&mut self.actions);
                 let mut answer = BytesMut::new();
                 // The peer's own code comes back to it.
@@ -123,8 +130,6 @@ impl Worker {
                 connection.wire.framing().end(&disconnect, &mut answer);
                 connection.state = State::Closing { peer: Peer::Nothing, finished: false };
                 connection.end_at = deadline;
-                let kind = connection.kind;
-                self.metrics().closed(kind, code.unwrap_or(NO_CODE));
                 self.perform(index);
                 self.push(index, answer.freeze());
                 self.after_farewell(index);
@@ -134,14 +139,16 @@ impl Worker {
 
     /// The peer ended its half: what waits is still written, and then it is over.
     pub(super) fn peer_finished(&mut self, index: u32) {
-        let deadline = self.now.after_ms(self.node.settings.times.close_handshake_ms);
+        let deadline = self.closing_until();
         let Some(connection) = self.connections.at(index) else { return };
         if connection.is_open() {
+            let told = connection.wire.framing().carries_disconnect();
+            let reason = if told { "without a farewell" } else { "" };
+            self.book(index, Cause::Finished, Disconnect::CONNECTION_CLOSED.code, reason.into());
+            let Some(connection) = self.connections.at(index) else { return };
             connection.session.end(&mut self.actions);
             connection.state = State::Closing { peer: Peer::Nothing, finished: false };
             connection.end_at = deadline;
-            let kind = connection.kind;
-            self.metrics().closed(kind, Disconnect::CONNECTION_CLOSED.code);
             self.perform(index);
         } else if let State::Closing { peer, .. } = &mut connection.state {
             *peer = Peer::Nothing;
@@ -181,7 +188,7 @@ impl Worker {
         let draining = self.draining;
         let Some(connection) = self.connections.at(index) else { return };
         if !connection.is_open() {
-            if connection.end_at <= now {
+            if connection.end_at.time() <= now {
                 self.remove(index);
             }
             return;
@@ -191,7 +198,7 @@ impl Worker {
             self.metrics().slow_closes.bump();
             return self.end_connection(index, &Disconnect::SLOW);
         }
-        if connection.end_at <= now {
+        if connection.end_at.time() <= now {
             return if draining {
                 self.end_connection(index, &Disconnect::SHUTDOWN)
             } else {
@@ -206,12 +213,11 @@ impl Worker {
     }
 
     /// The connection is gone without a word.
-    pub(super) fn drop_connection(&mut self, index: u32, code: u16) {
+    pub(super) fn drop_connection(&mut self, index: u32, code: u16, error: &io::Error) {
         let Some(connection) = self.connections.at(index) else { return };
         if connection.is_open() {
-            let kind = connection.kind;
             connection.session.end(&mut self.actions);
-            self.metrics().closed(kind, code);
+            self.book(index, Cause::Broke(error.kind()), code, error.to_string().into());
         }
         self.perform(index);
         self.remove(index);
@@ -229,10 +235,15 @@ impl Worker {
         self.inbox().count_connections(self.connections.len());
     }
 
+    /// When a connection that is being closed from now on is closed at the latest.
+    fn closing_until(&self) -> Moment {
+        Moment::not_before(self.now.after_ms(self.node.settings.times.close_handshake_ms))
+    }
+
     /// Ends all connections that the selector means.
     pub(super) fn disconnect_selected(&mut self, selector: &Selector, disconnect: &Disconnect) {
         for index in self.selected(selector) {
-            self.end_connection(index, disconnect);
+            self.end_because(index, disconnect, Cause::Asked);
         }
     }
 
@@ -258,7 +269,8 @@ impl Worker {
         self.draining = true;
         for index in self.connections.indices() {
             let spread = rand::Rng::next_u32(&mut self.rng);
-            let end_at = self.now.after_ms(within_ms * u64::from(spread) / (u64::from(u32::MAX) + 1));
+            let spread_ms = within_ms * u64::from(spread) / (u64::from(u32::MAX) + 1);
+            let end_at = Moment::not_before(self.now.after_ms(spread_ms));
             if let Some(connection) = self.connections.at(index).filter(|connection| connection.is_open()) {
                 connection.end_at = connection.end_at.min(end_at);
             }

@@ -6,8 +6,8 @@ use wharf_proto::{
     wire::{Conversation, Deframer, WireId},
 };
 
-use super::{device::Device, outbox::Outbox, poll::PollState};
-use crate::transport::Transport;
+use super::{device::Device, moment::Moment, outbox::Outbox, poll::PollState, traffic::Traffic};
+use crate::{ledger::Origin, metrics::Kind, transport::Transport};
 
 /// One entry of the slab. Its fields and what they point to are the memory of an idle connection; ARCHITECTURE.md
 /// has the budget, and a test holds it.
@@ -22,10 +22,12 @@ pub struct Connection {
     pub rare: Option<Box<Rare>>,
     /// A held response ends at this age, and everything at its moment of a drain; what is being closed is gone
     /// by then.
-    pub end_at: Millis,
+    pub end_at: Moment,
     /// The earliest turn in the timer wheel.
-    pub scheduled_at: Millis,
-    pub kind: &'static str,
+    pub scheduled_at: Moment,
+    /// What its end will be explained with.
+    pub traffic: Traffic,
+    pub kind: Kind,
     pub wire: WireId,
     pub state: State,
     /// The peer's half has ended behind what can still be read.
@@ -86,9 +88,20 @@ impl Connection {
         let waiting = self.poll().map_or(NEVER, PollState::deadline);
         let asked = self.device().map_or(NEVER, Device::deadline);
         match self.state {
-            State::Closing { .. } => self.end_at,
-            State::Open => session.min(stalled).min(waiting).min(asked).min(self.end_at),
+            State::Closing { .. } => self.end_at.time(),
+            State::Open => session.min(stalled).min(waiting).min(asked).min(self.end_at.time()),
         }
+    }
+
+    /// The peer speaks here, and not by other requests or never.
+    pub fn hears_peer(&self) -> bool {
+        let by_requests = self.rare.as_ref().is_some_and(|rare| rare.secret.is_some());
+        !self.one_way && !by_requests
+    }
+
+    /// Where it came from.
+    pub fn origin(&self) -> Origin {
+        self.transport.as_ref().map_or(Origin::UNKNOWN, |transport| transport.origin())
     }
 
     /// The wire of what may be compressed, or of what may not.

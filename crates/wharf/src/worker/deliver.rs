@@ -50,6 +50,7 @@ impl Worker {
                 Ok(bytes) if bytes.is_empty() => {}
                 Ok(bytes) => {
                     deliveries += 1;
+                    connection.traffic.messages_out = connection.traffic.messages_out.saturating_add(1);
                     waiting += bytes.len();
                     let list = connection.outbox.push(Bytes::clone(bytes), &mut self.spare_backlogs);
                     let full = connection.outbox.is_over(limit);

@@ -15,12 +15,16 @@
 //! | `catch_up` | what was missed -> members, from history |
 //! | `compressor` | messages -> frames |
 //! | `write` | outboxes -> transports |
+//! | `traffic` | when a connection was heard and spoken to |
 //! | `closing` | farewells, and the end |
+//! | `book` | ends -> ledger |
+//! | `silence` | silences, as connections live through them |
 //! | `poll` | sessions that ask by HTTP |
 //! | `tick` | the order of all that |
 //! | `drive` | the real event set |
 
 mod attach;
+mod book;
 #[cfg(test)]
 mod budget;
 mod calls;
@@ -33,15 +37,18 @@ mod device;
 pub mod drive;
 mod inbox;
 mod join;
+mod moment;
 mod outbox;
 mod perform;
 mod poll;
 mod read;
 pub mod request;
 mod session_key;
+mod silence;
 mod slab;
 mod tick;
 mod timers;
+mod traffic;
 mod write;
 
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
@@ -63,7 +70,7 @@ pub use self::request::{
 use self::{
     compressor::Compressor, connection::Connection, inbox::Drained, outbox::Spare, slab::Slab, timers::Wheel,
 };
-use crate::{metrics::WorkerMetrics, node::Node, transport::Transport};
+use crate::{ledger::Ledger, metrics::WorkerMetrics, node::Node, transport::Transport};
 
 /// What a worker needs of the world.
 pub trait World: Send {
@@ -85,6 +92,7 @@ pub struct Worker {
     hub: LocalHub,
     compressor: Compressor,
     wheel: Wheel,
+    ledger: Ledger,
     draining: bool,
     /// The coming tick looks into the inbox again: what was taken out before is not served yet.
     inbox_waits: bool,
@@ -137,6 +145,7 @@ impl Worker {
             connections: Slab::new(),
             hub: LocalHub::default(),
             wheel: Wheel::new(now),
+            ledger: Ledger::default(),
             draining: false,
             inbox_waits: false,
             engine_calls: 0,

@@ -10,6 +10,7 @@ use wharf_proto::{
 };
 
 use super::Worker;
+use crate::ledger::Cause;
 
 impl Worker {
     /// Carries out the actions that a session has just left, and all that follow from them, in their order.
@@ -77,7 +78,9 @@ impl Worker {
             Action::Claim { device } => self.claim(index, &device),
             Action::Release { device } => self.release(index, &device),
             Action::Answered { id, data } => self.answered(index, id, data),
-            Action::Disconnect(disconnect) => self.farewell(index, &disconnect),
+            Action::Disconnect(disconnect) => {
+                self.farewell(index, &disconnect, Cause::Ended(disconnect.code));
+            }
         }
     }
 

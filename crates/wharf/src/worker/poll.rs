@@ -20,10 +20,13 @@ use wharf_proto::{
 use super::{
     Worker,
     connection::{Connection, NEVER, Rare, State},
+    moment::Moment,
     outbox::Outbox,
     request::{PollAnswer, PollRequest},
     slab::index_of,
+    traffic::Traffic,
 };
+use crate::metrics::Kind;
 use crate::node::{random_bits, random_client};
 
 /// What a poll session has beside a session.
@@ -93,6 +96,7 @@ impl Worker {
         let secret = random_bits(&mut self.rng);
         let policy = self.node.rules.heartbeat_policy(Heartbeat::Asking);
         let conversation = wire.dialect().open();
+        let kind = Kind::named("poll");
         let key = self.connections.insert(Connection {
             transport: None,
             session: Session::new(client, policy, false, &self.node.rules, self.now),
@@ -105,15 +109,16 @@ impl Worker {
                 poll: Some(PollState::default()),
                 ..Rare::default()
             })),
-            end_at: NEVER,
-            scheduled_at: NEVER,
-            kind: "poll",
+            end_at: Moment::NEVER,
+            scheduled_at: Moment::NEVER,
+            traffic: Traffic::opened(self.now),
+            kind,
             wire,
             state: State::Open,
             read_closed: false,
             one_way: false,
         });
-        self.metrics().kind("poll").opened.bump();
+        self.metrics().kind(kind).opened.bump();
         self.inbox().count_connections(self.connections.len());
         index_of(key)
     }
@@ -126,6 +131,7 @@ impl Worker {
         let now = self.now;
         let Some(connection) = self.connections.at(index) else { return };
         connection.session.handle_asked();
+        connection.traffic.handle_heard(now);
         let Some(poll) = connection.poll_mut() else { return };
         poll.waiting = Some(Waiting {
             answer,
@@ -152,6 +158,7 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return Ok(()) };
         let Some(content) = trim(body) else { return Ok(()) };
         let mut commands = Vec::new();
+        connection.traffic.messages_in = connection.traffic.messages_in.saturating_add(1);
         let decoded = connection.conversation.decode(MessageKind::Text, content, &mut commands);
         for command in commands {
             self.handle_command(index, command);
@@ -199,6 +206,7 @@ impl Worker {
         self.outbox_bytes -= body.len();
         let sent = waiting.answer.send(PollAnswer::Lines { session, seq, body: body.clone() });
         connection.session.handle_answered(now);
+        connection.traffic.handle_spoke(now);
         if sent.is_err() {
             // Nobody waited any more: what was to be said waits for the next request.
             self.outbox_bytes += body.len();

@@ -67,6 +67,7 @@ impl Worker {
             Ok(count) => {
                 connection.session.handle_traffic(self.now);
                 self.metrics().bytes_in.add(count as u64);
+                self.note_heard(index);
                 match state {
                     State::Open => self.receive(index, &mut buffer[..count]),
                     State::Closing { peer: Peer::Farewell, .. } => {
@@ -81,8 +82,8 @@ impl Worker {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Drained,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Progress::More,
-            Err(_) => {
-                self.drop_connection(index, Disconnect::CONNECTION_CLOSED.code);
+            Err(error) => {
+                self.drop_connection(index, Disconnect::CONNECTION_CLOSED.code, &error);
                 Progress::Drained
             }
         }
@@ -92,7 +93,7 @@ impl Worker {
     pub(super) fn receive(&mut self, index: u32, bytes: &mut [u8]) {
         let Some(connection) = self.connections.at(index) else { return };
         let mut said = std::mem::take(&mut self.said);
-        let mut messages = 0;
+        let mut messages = 0_u32;
         let conversation = &mut connection.conversation;
         let commands = &mut self.commands;
         let mut broken = false;
@@ -115,7 +116,8 @@ impl Worker {
         if let Err(error) = fed {
             said.push(Said::Broke(error));
         }
-        self.metrics().messages_in.add(messages);
+        connection.traffic.messages_in = connection.traffic.messages_in.saturating_add(messages);
+        self.metrics().messages_in.add(messages.into());
         for said in said.drain(..) {
             self.handle_said(index, said);
         }
@@ -158,6 +160,7 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return };
         let mut commands = std::mem::take(&mut self.commands);
         let decoded = connection.conversation.decode(MessageKind::Text, message, &mut commands);
+        connection.traffic.messages_in = connection.traffic.messages_in.saturating_add(1);
         self.metrics().messages_in.bump();
         for command in commands.drain(..) {
             self.handle_said(index, Said::Command(command));

@@ -5,7 +5,7 @@ use wharf_core::time::Millis;
 
 use super::{
     Worker,
-    connection::NEVER,
+    moment::Moment,
     request::{Completed, ToWorker},
 };
 
@@ -162,10 +162,10 @@ impl Worker {
             let Some(index) = self.connections.resolve(key) else { continue };
             let now = self.now;
             let Some(connection) = self.connections.at(index) else { continue };
-            if connection.scheduled_at > now {
+            if connection.scheduled_at.time() > now {
                 continue; // An earlier turn has put it in again.
             }
-            connection.scheduled_at = NEVER;
+            connection.scheduled_at = Moment::NEVER;
             self.handle_deadline(index);
             self.schedule(index);
         }
@@ -178,11 +178,11 @@ impl Worker {
         let now = self.now;
         let Some(connection) = self.connections.at(index) else { return };
         let deadline = connection.deadline(stall_ms, now);
-        if deadline < connection.scheduled_at {
+        if deadline < connection.scheduled_at.time() {
             let key = self.connections.key_of(index);
             let turn = self.wheel.insert(key, deadline);
             if let Some(connection) = self.connections.at(index) {
-                connection.scheduled_at = turn;
+                connection.scheduled_at = Moment::of(turn); // Turns are at steps.
             }
         }
     }

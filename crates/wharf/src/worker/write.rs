@@ -78,6 +78,7 @@ impl Worker {
         let own = connection.rare.as_mut().and_then(|rare| rare.deflater.as_mut());
         self.compressor.writer(wire, own, metrics).frame(kind, message, &mut self.framed);
         metrics.messages_out.bump();
+        connection.traffic.messages_out = connection.traffic.messages_out.saturating_add(1);
         taken(&mut self.framed)
     }
 
@@ -187,19 +188,24 @@ impl Worker {
         if connection.poll().is_some() {
             return self.answer_poll(index);
         }
+        self.settle_silence(index);
+        let Some(connection) = self.connections.at(index) else { return };
         let Some(transport) = &mut connection.transport else { return };
         let before = connection.outbox.backlog_bytes();
         let flushed = connection.outbox.flush(&mut **transport, now, &mut self.spare_backlogs);
         // Also a flush that fails has written what it had before.
         let written = before - connection.outbox.backlog_bytes();
         let is_open = connection.is_open();
+        if written > 0 {
+            connection.traffic.handle_spoke(now);
+        }
         self.outbox_bytes -= written;
         self.metrics().bytes_out.add(written as u64);
         match flushed {
             Ok(Flushed::Empty) if is_open => {}
             Ok(Flushed::Empty) => self.finish(index),
             Ok(Flushed::Blocked) => self.schedule(index),
-            Err(_) => self.drop_connection(index, Disconnect::WRITE_ERROR.code),
+            Err(error) => self.drop_connection(index, Disconnect::WRITE_ERROR.code, &error),
         }
     }
 

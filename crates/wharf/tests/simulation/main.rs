@@ -5,6 +5,7 @@
 mod client;
 mod devices;
 mod endings;
+mod ledger;
 mod polls;
 mod recovery;
 mod slow_engine;

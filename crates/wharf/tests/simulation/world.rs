@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io::{self, ErrorKind, IoSlice},
+    net::IpAddr,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -14,9 +15,10 @@ use std::{
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use wharf::{
+    ledger::{Ledger, Origin},
     node::Node,
     settings::Settings,
-    transport::Transport,
+    transport::{PathState, Transport, Vitals},
     worker::{Attachment, DeviceOrigin, Inbox, Opening, Parts, ToWorker, Worker, World},
 };
 use wharf_core::{
@@ -38,6 +40,7 @@ use wharf_proto::{
 #[derive(Default)]
 struct Socket {
     end: Option<End>,
+    link: Option<Link>,
     key: u64,
     finished: bool,
     /// The last look found no room: the next room is an event.
@@ -76,6 +79,16 @@ impl Transport for SimulatedTransport {
     fn close(&mut self) {
         self.0.lock().unwrap().end = None;
     }
+    fn origin(&self) -> Origin {
+        Origin::new(0, Some(IpAddr::from([10, 0, 0, 1])))
+    }
+    fn vitals(&self) -> Vitals {
+        let socket = self.0.lock().unwrap();
+        // What was sent into a cut is never acknowledged.
+        let acknowledged = socket.link.as_ref().is_some_and(Link::is_whole);
+        let path = PathState { unacknowledged: u32::from(!acknowledged), ..PathState::default() };
+        Vitals { bytes: None, path: Some(path) }
+    }
     fn name(&self) -> &'static str {
         "simulated"
     }
@@ -111,6 +124,8 @@ pub struct Machine {
     pub seed: u64,
     threads: Vec<Thread>,
     calls: SimulatedWorld,
+    /// Connections that were given to workers.
+    pub attached: u64,
 }
 
 /// How much time one step takes, in milliseconds.
@@ -144,7 +159,7 @@ impl Machine {
             Thread { worker, woken, sockets: Vec::new() }
         });
         let threads = threads.collect();
-        Self { node, now, rng, seed, threads, calls }
+        Self { node, now, rng, seed, threads, calls, attached: 0 }
     }
 
     /// Over the memory engine itself.
@@ -155,7 +170,8 @@ impl Machine {
     /// Gives a worker one end of a new link, and the caller the other.
     pub fn dial(&mut self, worker: usize, options: LinkOptions, shape: Shape) -> (End, Link) {
         let (ours, theirs, link) = Link::pair(self.rng.random(), options);
-        let socket = Arc::new(Mutex::new(Socket { end: Some(theirs), ..Socket::default() }));
+        let socket =
+            Arc::new(Mutex::new(Socket { end: Some(theirs), link: Some(link.clone()), ..Socket::default() }));
         let transport = Box::new(SimulatedTransport(Arc::clone(&socket)));
         self.threads[worker].sockets.push(socket);
         self.attach(worker, transport, shape);
@@ -175,11 +191,12 @@ impl Machine {
             policy: None,
             emulated: shape.emulated,
             one_way: shape.one_way,
-            max_age_ms: None,
+            max_age_ms: shape.max_age_ms,
             kind: shape.kind,
             parts: shape.parts,
             device: shape.device,
         };
+        self.attached += 1;
         self.send(worker, ToWorker::Attach(Box::new(attachment)));
     }
 
@@ -222,6 +239,11 @@ impl Machine {
         self.threads.iter().map(|thread| thread.worker.connections()).sum()
     }
 
+    /// What became of a worker's connections.
+    pub fn ledger(&self, worker: usize) -> &Ledger {
+        self.threads[worker].worker.ledger()
+    }
+
     /// How many descriptors are open.
     pub fn open_sockets(&self) -> usize {
         let open = |socket: &&Arc<Mutex<Socket>>| socket.lock().unwrap().end.is_some();
@@ -259,6 +281,7 @@ pub struct Shape {
     pub heartbeat: Heartbeat,
     pub emulated: bool,
     pub one_way: bool,
+    pub max_age_ms: Option<u64>,
     pub kind: &'static str,
     pub parts: Option<Parts>,
     pub device: Option<DeviceOrigin>,
@@ -273,6 +296,7 @@ impl Shape {
             heartbeat: Heartbeat::Pong,
             emulated: false,
             one_way: false,
+            max_age_ms: None,
             kind: "websocket",
             parts: None,
             device: None,
