@@ -115,7 +115,7 @@ fn start_worker(
     let runtime = runtime()?;
     let handle = runtime.handle().clone();
     let node = Arc::clone(node);
-    let world = set.world(handle.clone())?;
+    let world = set.world(handle.clone(), node.settings.batched_sends)?;
     // The number of workers is bounded by the configuration, far below this.
     let worker = Worker::new(Arc::clone(&node), index as u16, world, seed()?, node.now());
     let run = move || {

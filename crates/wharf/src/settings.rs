@@ -82,6 +82,8 @@ pub struct Settings {
     pub namespaces: Namespaces,
     /// Whether and how WebSocket messages are compressed.
     pub compression: Compression,
+    /// A worker writes to many connections in one system call, by io_uring, where the kernel has it and allows it.
+    pub batched_sends: bool,
     /// RPC method `echo` answers its data.
     pub rpc_echo: bool,
     /// The bounds.
@@ -300,6 +302,7 @@ impl Settings {
                 ..Namespaces::default()
             },
             compression: Compression::default(),
+            batched_sends: true,
             rpc_echo: true,
             limits: Limits::default(),
             times: Times::default(),

@@ -33,7 +33,7 @@ fn explain(configuration: &Configuration) -> String {
     text.push_str("\n\n");
     for (what, words) in [
         ("listens on", settings.listen.iter().map(spell).collect::<Vec<_>>().join(", ")),
-        ("workers", settings.workers.to_string()),
+        ("workers", workers(settings)),
         ("mode", mode(settings)),
         ("TLS", tls(settings)),
         ("server API", api(settings)),
@@ -62,6 +62,14 @@ fn explain(configuration: &Configuration) -> String {
         let _ = writeln!(text, "\nwarning: {warning}");
     }
     text
+}
+
+fn workers(settings: &Settings) -> String {
+    let sends = match settings.batched_sends {
+        true => "write to many connections in one system call where the kernel has io_uring",
+        false => "write to each connection by a system call of its own",
+    };
+    format!("{}; they {sends}", settings.workers)
 }
 
 fn mode(settings: &Settings) -> String {

@@ -21,6 +21,7 @@ const LONGEST_MS: u64 = 3_650 * DAY_MS;
 pub struct Document {
     pub listen: Option<List<Listen>>,
     pub workers: Option<Count<1, 1024>>,
+    pub batched_sends: Option<bool>,
     pub development: Option<bool>,
     pub node_name: Option<String>,
     pub tls: TlsTable,
@@ -283,6 +284,9 @@ impl Document {
         }
         if let Some(workers) = self.workers {
             settings.workers = workers.0 as usize; // At most 1,024.
+        }
+        if let Some(on) = self.batched_sends {
+            settings.batched_sends = on;
         }
         if let Some(name) = &self.node_name {
             settings.node_name.clone_from(name);

@@ -10,7 +10,10 @@ pub mod tls;
 pub mod tunnel;
 pub mod unix;
 
-use std::io::{self, IoSlice};
+use std::{
+    io::{self, IoSlice},
+    os::fd::RawFd,
+};
 
 pub use self::kernel::{PathState, Vitals};
 use crate::ledger::Origin;
@@ -29,6 +32,11 @@ pub trait Transport: Send + 'static {
     /// What the worker registers with its event set; none for transports whose readiness reaches the worker
     /// by its inbox.
     fn source(&mut self) -> Option<&mut dyn mio::event::Source>;
+    /// The kernel's socket, where a write of ours is `send(2)` of the same bytes: then several connections may be
+    /// written in one call.
+    fn descriptor(&self) -> Option<RawFd> {
+        None
+    }
     /// The worker has made it the slab entry `entry`; matters only to transports without a source, which name
     /// the entry when they are ready.
     fn attached(&mut self, entry: u64) {

@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSlice, Read, Write},
     net::Shutdown,
+    os::fd::{AsRawFd, RawFd},
 };
 
 use super::{Transport, Vitals, kernel::tcp_vitals};
@@ -43,7 +44,7 @@ impl<S: Socket> SocketTransport<S> {
 }
 
 /// What `mio`'s stream types have in common beside reading and writing.
-pub trait Socket: Read + Write + mio::event::Source + Send + 'static {
+pub trait Socket: Read + Write + AsRawFd + mio::event::Source + Send + 'static {
     /// The name in logs and metrics.
     const NAME: &'static str;
     /// What must be counted here, since the kernel does not.
@@ -104,6 +105,10 @@ impl<S: Socket> Transport for SocketTransport<S> {
 
     fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
         self.socket.as_mut().map(|socket| socket as &mut dyn mio::event::Source)
+    }
+
+    fn descriptor(&self) -> Option<RawFd> {
+        self.socket.as_ref().map(AsRawFd::as_raw_fd)
     }
 
     fn finish(&mut self) {

@@ -14,7 +14,12 @@ use mio::{Events, Interest, Poll, Registry, Token};
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::{Wake, Worker, World};
-use crate::{node::Node, transport::Transport, watched::Watched};
+use crate::{
+    node::Node,
+    ring::{Ring, Sending},
+    transport::Transport,
+    watched::Watched,
+};
 
 /// Events taken from the kernel at once; the worker yields to the runtime's tasks after so many.
 const EVENTS: usize = 512;
@@ -34,21 +39,51 @@ impl EventSet {
         Ok((Self { poll: Poll::new()?, woken }, Box::new(move || waker.notify_one())))
     }
 
-    /// What a worker on this event set needs of the world. Calls of the engine run on `runtime`.
-    pub fn world(&self, runtime: Handle) -> io::Result<Box<dyn World>> {
-        Ok(Box::new(RealWorld { registry: self.poll.registry().try_clone()?, runtime }))
+    /// What a worker on this event set needs of the world. Calls of the engine run on `runtime`; `batched_sends` is that
+    /// of the settings.
+    pub fn world(&self, runtime: Handle, batched_sends: bool) -> io::Result<Box<dyn World>> {
+        let ring = if batched_sends { Batched::Untried } else { Batched::No };
+        Ok(Box::new(RealWorld { registry: self.poll.registry().try_clone()?, runtime, ring }))
     }
 }
 
 struct RealWorld {
     registry: Registry,
     runtime: Handle,
+    ring: Batched,
+}
+
+/// Whether many sends can be made in one call.
+enum Batched {
+    /// Nobody has asked yet: the ring is made by the thread that uses it, and by none that never has many to write to.
+    Untried,
+    Yes(Box<Ring>),
+    No,
 }
 
 impl World for RealWorld {
     fn register(&mut self, transport: &mut dyn Transport, key: u64) -> io::Result<()> {
         let Some(source) = transport.source() else { return Ok(()) };
         self.registry.register(source, Token(key as usize), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn sends_together(&mut self) -> bool {
+        if let Batched::Untried = self.ring {
+            self.ring = match Ring::new() {
+                Ok(ring) => Batched::Yes(Box::new(ring)),
+                Err(error) => {
+                    tracing::info!(%error, "no io_uring here; connections are written one by one");
+                    Batched::No
+                }
+            };
+        }
+        matches!(self.ring, Batched::Yes(_))
+    }
+
+    fn send_all(&mut self, sends: &mut [Sending]) {
+        if let Batched::Yes(ring) = &mut self.ring {
+            ring.send_all(sends);
+        }
     }
 
     fn spawn(&mut self, call: Pin<Box<dyn Future<Output = ()> + Send>>) {

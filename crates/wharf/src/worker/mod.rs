@@ -70,13 +70,21 @@ pub use self::request::{
 use self::{
     compressor::Compressor, connection::Connection, inbox::Drained, outbox::Spare, slab::Slab, timers::Wheel,
 };
-use crate::{ledger::Ledger, metrics::WorkerMetrics, node::Node, transport::Transport};
+use crate::{ledger::Ledger, metrics::WorkerMetrics, node::Node, ring::Sending, transport::Transport};
 
 /// What a worker needs of the world.
 pub trait World: Send {
     /// Registers a connection's readiness under its key, until its descriptor is closed. What was there before makes an
     /// event as well.
     fn register(&mut self, transport: &mut dyn Transport, key: u64) -> std::io::Result<()>;
+    /// Whether [`World::send_all`] is worth asking.
+    fn sends_together(&mut self) -> bool {
+        false
+    }
+    /// Makes many sends at once, and tells each what became of it. What is left without an outcome was not tried.
+    fn send_all(&mut self, sends: &mut [Sending]) {
+        let _ = sends;
+    }
     /// Runs a call of the engine that finishes later.
     fn spawn(&mut self, call: Pin<Box<dyn Future<Output = ()> + Send>>);
 }
@@ -111,6 +119,7 @@ pub struct Worker {
     /// Connections to end, found while their channel was being served.
     doomed: Vec<(u64, Disconnect)>,
     due: Vec<u64>,
+    sends: Vec<Sending>,
     commands: Vec<Command>,
     said: Vec<read::Said>,
     /// A message that is being made, and its frame.
@@ -156,6 +165,7 @@ impl Worker {
             unread: VecDeque::new(),
             doomed: Vec::new(),
             due: Vec::new(),
+            sends: Vec::new(),
             commands: Vec::new(),
             said: Vec::new(),
             message: BytesMut::new(),

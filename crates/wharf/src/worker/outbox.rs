@@ -48,6 +48,17 @@ pub enum Flushed {
     Blocked,
 }
 
+/// What a batch of sends is to make of one connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing: it has been written.
+    Nothing,
+    /// These bytes are all that waits.
+    Send(Bytes),
+    /// Several pieces wait, for one vectored write of its own.
+    Alone,
+}
+
 impl Outbox {
     /// Adds bytes. True if the connection must be put on the list of those to write.
     pub fn push(&mut self, bytes: Bytes, spare: &mut Spare) -> bool {
@@ -115,6 +126,44 @@ impl Outbox {
             backlog.give_back(spare);
         }
         Ok(Flushed::Empty)
+    }
+
+    /// What a batch of sends is to make of a connection that is on the list to write. Where it says
+    /// [`Turn::Send`], [`Outbox::sent`] must follow before anything else is written.
+    pub fn begin_send(&mut self) -> Turn {
+        match &mut self.backlog {
+            Some(backlog) if backlog.dirty => match backlog.queue.front() {
+                Some(only) if backlog.queue.len() == 1 => {
+                    backlog.dirty = false;
+                    Turn::Send(Bytes::clone(only))
+                }
+                _ => Turn::Alone,
+            },
+            // It was written since it was listed.
+            _ => Turn::Nothing,
+        }
+    }
+
+    /// What became of the send that [`Outbox::begin_send`] began. True if something is left that may be written now.
+    pub fn sent(&mut self, outcome: io::Result<usize>, now: Millis, spare: &mut Spare) -> io::Result<bool> {
+        let Some(backlog) = &mut self.backlog else { return Ok(false) };
+        match outcome {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => backlog.advance(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                backlog.blocked_since.get_or_insert(now);
+                return Ok(false);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if !backlog.queue.is_empty() {
+            return Ok(true);
+        }
+        if let Some(backlog) = self.backlog.take() {
+            backlog.give_back(spare);
+        }
+        Ok(false)
     }
 
     /// It was taken off the list of connections to write without being written.

@@ -1,5 +1,7 @@
 //! Bytes go to outboxes, and outboxes to transports: each connection once a tick.
 
+use std::io;
+
 use bytes::{Bytes, BytesMut};
 use wharf_proto::{
     Disconnect,
@@ -7,10 +9,19 @@ use wharf_proto::{
     wire::{Encoded, Event, Inexpressible, MessageKind},
 };
 
-use super::{Worker, connection::Connection, outbox::Flushed, slab::index_of};
+use super::{
+    Worker,
+    connection::Connection,
+    outbox::{Flushed, Turn},
+    slab::index_of,
+};
+use crate::ring::Sending;
 
 /// What a message is made in keeps so many bytes of memory; the memory of a longer one is given back or away.
 const WORKED_BYTES: usize = 16 * 1024;
+
+/// From so many connections on they are written in one call of the kernel; below it the call costs more than it saves.
+const TOGETHER_AT_LEAST: usize = 16;
 
 /// What was written, and the buffer is empty again: of what is long and fills its memory the memory itself, of all else
 /// a copy. What waits is counted by its length, and so must not keep the room that compression has left.
@@ -171,13 +182,63 @@ impl Worker {
         ))
     }
 
-    /// Writes each connection that has something to say, once.
+    /// Writes each connection that has something to say, once: many in one call where that is cheaper.
     pub(super) fn flush_dirty(&mut self) {
         let mut dirty = std::mem::take(&mut self.dirty);
+        if dirty.len() >= TOGETHER_AT_LEAST && self.world.sends_together() {
+            self.send_together(&mut dirty);
+        }
         for key in dirty.drain(..) {
             self.flush(key);
         }
         self.dirty = dirty;
+    }
+
+    /// Sends to all of the list for whom one piece waits, and leaves the others on it.
+    fn send_together(&mut self, dirty: &mut Vec<u64>) {
+        let mut sends = std::mem::take(&mut self.sends);
+        dirty.retain(|&key| {
+            let Some(index) = self.connections.resolve(key) else { return false };
+            let Some(connection) = self.connections.at(index) else { return false };
+            let Some(descriptor) = connection.transport.as_ref().and_then(|transport| transport.descriptor())
+            else {
+                return true;
+            };
+            match connection.outbox.begin_send() {
+                Turn::Nothing => false,
+                Turn::Alone => true,
+                Turn::Send(bytes) => {
+                    sends.push(Sending { key, descriptor, bytes, outcome: None });
+                    false
+                }
+            }
+        });
+        self.world.send_all(&mut sends);
+        for Sending { key, outcome, .. } in sends.drain(..) {
+            match outcome {
+                Some(outcome) => self.sent(key, outcome),
+                None => self.flush(key),
+            }
+        }
+        self.sends = sends;
+    }
+
+    /// A connection's only piece was sent together with those of others.
+    fn sent(&mut self, key: u64, outcome: io::Result<usize>) {
+        let Some(index) = self.connections.resolve(key) else { return };
+        let now = self.now;
+        let Some(connection) = self.connections.at(index) else { return };
+        let before = connection.outbox.backlog_bytes();
+        let sent = connection.outbox.sent(outcome, now, &mut self.spare_backlogs);
+        match sent {
+            Ok(false) if connection.outbox.is_empty() => self.wrote(index, before, Ok(Flushed::Empty)),
+            Ok(false) => self.wrote(index, before, Ok(Flushed::Blocked)),
+            Ok(true) => {
+                self.count_written(index, before);
+                self.flush(key);
+            }
+            Err(error) => self.wrote(index, before, Err(error)),
+        }
     }
 
     /// Writes what the transport takes.
@@ -193,20 +254,29 @@ impl Worker {
         let Some(transport) = &mut connection.transport else { return };
         let before = connection.outbox.backlog_bytes();
         let flushed = connection.outbox.flush(&mut **transport, now, &mut self.spare_backlogs);
-        // Also a flush that fails has written what it had before.
-        let written = before - connection.outbox.backlog_bytes();
-        let is_open = connection.is_open();
-        if written > 0 {
-            connection.traffic.handle_spoke(now);
-        }
-        self.outbox_bytes -= written;
-        self.metrics().bytes_out.add(written as u64);
+        self.wrote(index, before, flushed);
+    }
+
+    /// Of the `before` bytes that waited some were written, also where that failed in the end.
+    fn wrote(&mut self, index: u32, before: usize, flushed: io::Result<Flushed>) {
+        self.count_written(index, before);
+        let is_open = self.connections.at(index).is_some_and(|connection| connection.is_open());
         match flushed {
             Ok(Flushed::Empty) if is_open => {}
             Ok(Flushed::Empty) => self.finish(index),
             Ok(Flushed::Blocked) => self.schedule(index),
             Err(error) => self.drop_connection(index, Disconnect::WRITE_ERROR.code, &error),
         }
+    }
+
+    fn count_written(&mut self, index: u32, before: usize) {
+        let Some(connection) = self.connections.at(index) else { return };
+        let written = before - connection.outbox.backlog_bytes();
+        if written > 0 {
+            connection.traffic.handle_spoke(self.now);
+        }
+        self.outbox_bytes -= written;
+        self.metrics().bytes_out.add(written as u64);
     }
 
     /// A transport became ready. Both directions are tried, since one event may mean both.
