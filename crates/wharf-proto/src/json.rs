@@ -76,7 +76,13 @@ impl<'a> Object<'a> {
 
 /// Appends a number.
 pub fn number(value: i128, out: &mut BytesMut) {
-    out.put_slice(itoa::Buffer::new().format(value).as_bytes());
+    let mut digits = itoa::Buffer::new();
+    // Half as wide a number takes a fraction of the time, and nearly all are.
+    let text = match u64::try_from(value) {
+        Ok(small) => digits.format(small),
+        Err(_) => digits.format(value),
+    };
+    out.put_slice(text.as_bytes());
 }
 
 /// Appends a JSON string of what `value` displays, which must need no escapes (an identifier).

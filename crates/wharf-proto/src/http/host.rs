@@ -94,19 +94,19 @@ fn parse_port(text: &str) -> Option<u16> {
 
 fn parse_name(text: &str) -> Option<HostName<'_>> {
     let labels = text.strip_suffix('.').unwrap_or(text);
-    if labels.len() > NAME_BYTES || !labels.split('.').all(is_label) {
+    if labels.len() > NAME_BYTES || !labels.as_bytes().split(|byte| *byte == b'.').all(is_label) {
         return None;
     }
-    let last = labels.rsplit('.').next().unwrap_or(labels);
+    let last = &labels[labels.as_bytes().iter().rposition(|byte| *byte == b'.').map_or(0, |dot| dot + 1)..];
     // A name whose last label is a number is an IPv4 address or nothing (WHATWG URL, "ends in a number").
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit())
         || last.strip_prefix("0x").or(last.strip_prefix("0X")).is_some_and(is_hexadecimal);
     if numeric { text.parse().ok().map(HostName::V4) } else { Some(HostName::Name(text)) }
 }
 
-fn is_label(label: &str) -> bool {
+fn is_label(label: &[u8]) -> bool {
     (1..=LABEL_BYTES).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        && label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn is_hexadecimal(text: &str) -> bool {

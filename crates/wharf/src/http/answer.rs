@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use serde_json::json;
 
-use super::http2::Busy;
+use super::{date, http2::Busy};
 use crate::transport::body::PipeBody;
 
 /// What a request is answered with.
@@ -136,6 +136,11 @@ fn with_body(status: u16, content_type: Option<&'static str>, body: Bytes) -> An
 
 /// Appends a status line and header fields, with the blank line, for a connection that hyper does not hold.
 pub fn write_head(status: StatusCode, headers: &HeaderMap, out: &mut BytesMut) {
+    write_start(status, headers, out);
+    out.put_slice(b"\r\n");
+}
+
+fn write_start(status: StatusCode, headers: &HeaderMap, out: &mut BytesMut) {
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(status.as_str().as_bytes());
     out.put_u8(b' ');
@@ -148,24 +153,39 @@ pub fn write_head(status: StatusCode, headers: &HeaderMap, out: &mut BytesMut) {
         out.put_slice(value.as_bytes());
         out.put_slice(b"\r\n");
     }
-    out.put_slice(b"\r\n");
 }
 
 /// A whole answer as bytes, which says that the connection closes. Returns where in `out` the body begins.
 pub fn write_closing(answer: Answer, out: &mut BytesMut) -> usize {
+    write(answer, true, out)
+}
+
+/// A whole answer as bytes, which says whether the connection closes. Returns where in `out` the body begins.
+pub fn write(answer: Answer, closes: bool, out: &mut BytesMut) -> usize {
     let (mut parts, body) = answer.into_parts();
     let body = match body.content {
         Content::Whole(body) => body.unwrap_or_default(),
         // Streams are written by a worker, never from here.
         Content::Stream(_) => Bytes::new(),
     };
-    // RFC 9110 section 7.8: whoever sends `Upgrade`, as a 426 does, names it in `Connection`.
-    let upgrades = parts.headers.contains_key(header::UPGRADE);
-    let connection = if upgrades { "close, Upgrade" } else { "close" };
-    parts.headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    write_head(parts.status, &parts.headers, out);
+    if closes {
+        // RFC 9110 section 7.8: whoever sends `Upgrade`, as a 426 does, names it in `Connection`.
+        let upgrades = parts.headers.contains_key(header::UPGRADE);
+        let connection = if upgrades { "close, Upgrade" } else { "close" };
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
+    }
+    out.reserve(HEAD_BYTES + body.len());
+    write_start(parts.status, &parts.headers, out);
+    // RFC 9110 sections 6.6.1 and 8.6.
+    out.put_slice(b"date: ");
+    date::write_now(out);
+    out.put_slice(b"\r\ncontent-length: ");
+    out.put_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+    out.put_slice(b"\r\n\r\n");
     let body_at = out.len();
     out.put_slice(&body);
     body_at
 }
+
+/// What the head of most answers takes at the most.
+const HEAD_BYTES: usize = 256;

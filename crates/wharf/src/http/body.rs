@@ -5,7 +5,7 @@ use std::{future::Future, time::Duration};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, header, request::Parts};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body as _, Incoming};
 use tokio::time::Instant;
 use wharf_proto::http::Refusal;
 
@@ -52,6 +52,25 @@ impl BodyError {
             Self::Broken => {
                 answer::error(400, "the body ended before its length was reached; send all of it")
             }
+        }
+    }
+}
+
+/// Where a body comes from.
+pub enum Body<'a> {
+    /// hyper, as it comes.
+    Coming(&'a mut Incoming),
+    /// It is here.
+    Here(Bytes),
+}
+
+impl Body<'_> {
+    /// All of it.
+    pub async fn read(self, limit: usize) -> Result<Bytes, BodyError> {
+        match self {
+            Self::Coming(body) => read(body, limit).await,
+            Self::Here(body) if body.len() > limit => Err(BodyError::TooLarge { limit }),
+            Self::Here(body) => Ok(body),
         }
     }
 }

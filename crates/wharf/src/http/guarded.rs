@@ -18,9 +18,10 @@ use tokio::{
     io::AsyncWrite,
     time::{Instant, Sleep},
 };
-use wharf_proto::http::{BodyLength, Guard, GuardLimits, Head, Refusal, Step};
+use wharf_proto::http::{BodyLength, Guard, GuardLimits, Head, Refusal, Step, is_normal_path};
 
 use super::{
+    api,
     long_lived::Kind,
     peer::{Peer, Side},
     stream::Stream,
@@ -39,6 +40,16 @@ pub enum End {
     RefusedBody,
     /// A request that stays. Its head is taken from the buffer.
     Taken(Box<Taken>),
+    /// A request of the server API that is all here. It is taken from the buffer, and the next may follow.
+    Whole(Box<Whole>),
+}
+
+/// A request that ends and came as a whole, so that nothing is left for hyper to do.
+pub struct Whole {
+    pub head: Parts,
+    pub body: Bytes,
+    /// The client lets the connection serve another.
+    pub keeps_alive: bool,
 }
 
 /// A request that never enters hyper.
@@ -78,6 +89,9 @@ pub struct Guarded {
     routes: Arc<[WebsocketRoute]>,
     opened_at: Instant,
     wait: Option<Wait>,
+    /// When the wait ends.
+    deadline: Instant,
+    /// Rings at the deadline or before it: most waits are over long before, and each would set it anew.
     timer: Pin<Box<Sleep>>,
 }
 
@@ -102,6 +116,7 @@ impl Guarded {
             routes: settings.websocket_routes.clone(),
             opened_at,
             wait: None,
+            deadline: opened_at,
             timer: Box::pin(tokio::time::sleep_until(opened_at)),
         }
     }
@@ -109,6 +124,28 @@ impl Guarded {
     /// Waits for the first bytes that hyper may have. False: there are none, and [`Guarded::into_end`] says why.
     pub async fn has_work_for_hyper(&mut self) -> io::Result<bool> {
         std::future::poll_fn(|context| self.poll_pass(context)).await
+    }
+
+    /// The request that hyper need not have, if one is why it got nothing more.
+    pub fn take_whole(&mut self) -> Option<Box<Whole>> {
+        match self.end.take() {
+            Some(End::Whole(whole)) => Some(whole),
+            other => {
+                self.end = other;
+                None
+            }
+        }
+    }
+
+    /// Writes what the socket takes; waits until it takes something.
+    pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        std::future::poll_fn(|context| Pin::new(&mut self.peer.side().stream).poll_write(context, bytes))
+            .await
+    }
+
+    /// No request follows.
+    pub fn end_quietly(&mut self) {
+        self.end = Some(End::Quiet);
     }
 
     /// The socket, for requests that wait and want to know whether their client still does.
@@ -137,17 +174,19 @@ impl Guarded {
                 Ok(Step::Head(head)) => {
                     let length = head.len();
                     let taken = taken(&head, &self.routes);
+                    let whole = if taken.is_none() { whole(&head, side.buffer.len()) } else { None };
                     self.had_request = true;
                     self.wait = None;
-                    match taken {
-                        Some(taken) => {
-                            side.buffer.advance(length);
-                            self.end = Some(End::Taken(Box::new(taken)));
-                        }
-                        None => {
-                            self.in_message = true;
-                            self.passed = side.buffer.split_to(length).freeze();
-                        }
+                    if let Some(taken) = taken {
+                        side.buffer.advance(length);
+                        self.end = Some(End::Taken(Box::new(taken)));
+                    } else if let Some(mut whole) = whole {
+                        side.buffer.advance(length);
+                        whole.body = take_body(&mut self.guard, &mut side.buffer);
+                        self.end = Some(End::Whole(Box::new(whole)));
+                    } else {
+                        self.in_message = true;
+                        self.passed = side.buffer.split_to(length).freeze();
                     }
                 }
                 Ok(Step::Bytes { take, pass }) => {
@@ -186,18 +225,24 @@ impl Guarded {
         let wait = self.current_wait(buffer_is_empty);
         if self.wait != Some(wait) {
             self.wait = Some(wait);
-            let deadline = match wait {
+            self.deadline = match wait {
                 Wait::FirstHead => self.opened_at + Duration::from_millis(self.times.http_head_ms),
                 Wait::NextRequest => Instant::now() + Duration::from_millis(self.times.http_idle_ms),
                 Wait::RestOfHead => Instant::now() + Duration::from_millis(self.times.http_head_ms),
                 Wait::Body => return Poll::Pending,
             };
-            self.timer.as_mut().reset(deadline);
+            if self.deadline < self.timer.deadline() {
+                self.timer.as_mut().reset(self.deadline);
+            }
         }
         if wait == Wait::Body {
             return Poll::Pending;
         }
         ready!(self.timer.as_mut().poll(context));
+        while self.timer.deadline() < self.deadline {
+            self.timer.as_mut().reset(self.deadline);
+            ready!(self.timer.as_mut().poll(context));
+        }
         self.end = Some(if wait == Wait::NextRequest { End::Quiet } else { End::TooSlow });
         Poll::Ready(Ok(()))
     }
@@ -230,6 +275,36 @@ fn taken(head: &Head<'_>, routes: &[WebsocketRoute]) -> Option<Taken> {
     } else {
         None
     }
+}
+
+/// The request of this head, if it is one of the server API whose body is in the buffer as well. Its body is still to
+/// be taken.
+fn whole(head: &Head<'_>, buffered: usize) -> Option<Whole> {
+    let is_api = head.method() == "POST" && api::is_at(head.path()) && is_normal_path(head.path());
+    // What HTTP/1.0, chunks and `100 Continue` ask for is hyper's.
+    if !is_api || head.minor_version() == 0 || head.expects_continue() {
+        return None;
+    }
+    let body = match head.body() {
+        BodyLength::None => 0,
+        BodyLength::Bytes(length) => usize::try_from(length).ok()?,
+        BodyLength::Chunked => return None,
+    };
+    if buffered - head.len() < body {
+        return None;
+    }
+    Some(Whole { head: parts(head)?, body: Bytes::new(), keeps_alive: head.keeps_alive() })
+}
+
+/// Takes a body of which every byte is in the buffer, and nothing of what follows it.
+fn take_body(guard: &mut Guard, buffer: &mut BytesMut) -> Bytes {
+    let mut body = Bytes::new();
+    // A counted body that is all here is one step and the end.
+    while let Ok(Step::Bytes { take, pass }) = guard.step(buffer) {
+        body = buffer.split_to(take).freeze();
+        body.truncate(pass);
+    }
+    body
 }
 
 /// The head in the words of the `http` crate. `None` for what that crate does not read; hyper, which is built on

@@ -14,7 +14,7 @@ use super::{
     guarded::{End, Guarded},
     service,
     stream::Stream,
-    takeover,
+    takeover, whole,
 };
 
 /// How long a closing connection is read on, so that the last answer is not lost to a reset.
@@ -26,18 +26,27 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// Serves the connection to its end, or until a worker has it.
 pub async fn serve(stream: Stream, buffer: BytesMut, context: Context, opened_at: Instant) {
     let mut guarded = Guarded::new(stream, buffer, &context.node.settings, opened_at);
-    match guarded.has_work_for_hyper().await {
-        // Boxed, as most connections that stay come by and never need hyper's state.
-        Ok(true) => match Box::pin(run_hyper(guarded, context.clone())).await {
-            Some(back) => guarded = back,
-            None => return,
-        },
-        Ok(false) => {}
-        Err(_) => return, // The socket failed; there is nobody to tell.
+    loop {
+        match guarded.has_work_for_hyper().await {
+            // Boxed, as most connections that stay come by and never need hyper's state.
+            Ok(true) => match Box::pin(run_hyper(guarded, context.clone())).await {
+                Some(back) => guarded = back,
+                None => return,
+            },
+            Ok(false) => {}
+            Err(_) => return, // The socket failed; there is nobody to tell.
+        }
+        let Some(whole) = guarded.take_whole() else { break };
+        // Boxed for the same reason.
+        if Box::pin(whole::serve(*whole, &mut guarded, &context)).await.is_err() {
+            return;
+        }
     }
     let Some((end, guard, stream, buffer)) = guarded.into_end() else { return };
     let metrics = &context.node.metrics;
     match end {
+        // The loop above has served it.
+        End::Whole(_) => {}
         End::Taken(taken) => takeover::carry_out(*taken, guard, stream, buffer, context).await,
         End::Quiet => close(stream, &[]).await,
         End::RefusedBody => {

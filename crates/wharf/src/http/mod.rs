@@ -4,6 +4,7 @@
 //! ```text
 //! gate ── first bytes ──┬─ TLS ── handshake, then the gate again
 //!                       ├─ HTTP/1 ── guarded ─┬─ service (hyper): requests that end
+//!                       │                     ├─ whole: requests of the server API that are all here, without hyper
 //!                       │                     └─ takeover: long-lived requests never enter hyper
 //!                       ├─ HTTP/2 ── service (hyper) ─┬─ streams by a body transport
 //!                       │                             └─ extended_connect: WebSockets by a tunnel
@@ -16,6 +17,7 @@ pub mod access;
 mod answer;
 mod api;
 mod body;
+mod date;
 mod emulation;
 mod extended_connect;
 pub mod gate;
@@ -30,6 +32,7 @@ mod poll;
 mod service;
 mod stream;
 mod takeover;
+mod whole;
 
 use std::sync::Arc;
 

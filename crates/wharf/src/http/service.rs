@@ -13,7 +13,8 @@ use wharf_proto::http::is_normal_path;
 use super::{
     Context, access,
     answer::{self, Answer},
-    api, body,
+    api,
+    body::{self, Body},
     emulation::{self, Turn, Turns},
     extended_connect,
     http2::Activity,
@@ -78,18 +79,21 @@ pub fn for_shared_connection(
     })
 }
 
+/// The answer to whoever may ask at all.
+pub async fn checked(head: &Parts, context: &Context, answering: impl Future<Output = Answer>) -> Answer {
+    context.node.metrics.http_requests.bump();
+    if let Err(refusal) = context.node.access.check(head) {
+        return *refusal;
+    }
+    let mut answer = answering.await;
+    access::allow_reading(&head.headers, answer.headers_mut());
+    answer
+}
+
 async fn answer(request: Request<Incoming>, way: Way, context: &Context) -> Answer {
     let node = &context.node;
-    node.metrics.http_requests.bump();
     let (head, mut body) = request.into_parts();
-    let mut answer = match node.access.check(&head) {
-        Err(refusal) => *refusal,
-        Ok(()) => {
-            let mut answer = route(&head, &mut body, way, context).await;
-            access::allow_reading(&head.headers, answer.headers_mut());
-            answer
-        }
-    };
+    let mut answer = checked(&head, context, route(&head, &mut body, way, context)).await;
     if head.version == Version::HTTP_2 {
         return answer; // Its requests share no stream of bytes.
     }
@@ -127,11 +131,8 @@ async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -
         "/metrics" => metrics::answer(node),
         poll::PATH => poll::answer(head, body, &way, context).await,
         emulation::PATH => emulation::answer(body, way, context).await,
-        _ => match path.strip_prefix("/api") {
-            Some(method) => api::answer(head, method.trim_matches('/'), body, context).await,
-            // `methods` knows no other path.
-            None => answer::error(404, "nothing is at this path; / lists the addresses"),
-        },
+        // `methods` knows no other path.
+        _ => api::answer(head, Body::Coming(body), context).await,
     }
 }
 
@@ -147,7 +148,7 @@ pub fn methods(path: &str, kind: Option<Kind>) -> Option<&'static str> {
     Some(match path {
         "/" | "/health" | "/metrics" => "GET, HEAD, OPTIONS",
         poll::PATH | emulation::PATH => "POST, OPTIONS",
-        _ if path == "/api" || path.starts_with("/api/") => "POST, OPTIONS",
+        _ if api::is_at(path) => "POST, OPTIONS",
         _ => return None,
     })
 }

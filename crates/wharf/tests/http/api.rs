@@ -3,7 +3,7 @@
 use serde_json::json;
 use wharf::settings::Settings;
 
-use crate::rig::{post, settings, start, start_with};
+use crate::rig::{get, post, settings, start, start_with};
 
 #[test]
 fn a_publication_gets_its_offset_and_a_known_key_publishes_nothing() {
@@ -229,4 +229,62 @@ fn a_body_over_the_api_limit_is_413() {
     let mut client = rig.connect();
     client.try_send(post("/api/publish", "", &"a".repeat(100_001))).ok();
     assert_eq!(client.answer().status(), 413);
+}
+
+/// A request that is all here is answered without hyper; whatever stands between two of them is not.
+#[test]
+fn requests_of_all_kinds_on_one_connection_are_answered_alike_and_in_their_order() {
+    let rig = start();
+    let publish = |n: u32| post("/api/publish", "", &format!("{{\"channel\":\"a\",\"data\":{n}}}"));
+    let chunked = "POST /api/publish HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
+        18\r\n{\"channel\":\"a\",\"data\":3}\r\n0\r\n\r\n";
+    let requests = [
+        (publish(1), 200),
+        (publish(2), 200),
+        (get("/health"), 200),
+        (chunked.to_owned(), 200),
+        (publish(4), 200),
+        (post("/api/nothing", "", "{}"), 404),
+        (post("/api/publish", "", "{"), 400),
+        (get("/nothing"), 404),
+        (post("/api/publish", "Origin: https://evil.example\r\n", "{}"), 403),
+        (publish(5), 200),
+        (post("/api/history", "Connection: close\r\n", r#"{"channel":"a","limit":-1}"#), 200),
+    ];
+    let all: String = requests.iter().map(|(request, _)| request.as_str()).collect();
+    // In one write, and cut at places where a head is whole and its body is not.
+    for pieces in [1, 3, 40] {
+        rig.post("/api/history_remove", r#"{"channel":"a"}"#);
+        let mut client = rig.connect();
+        for piece in all.as_bytes().chunks(all.len().div_ceil(pieces)) {
+            client.send(piece);
+        }
+        for (request, status) in &requests {
+            let answer = client.answer();
+            assert_eq!(answer.status(), *status, "{pieces} pieces: {request}: {}", answer.body);
+            assert!(answer.header("date").is_some(), "{request}");
+            let is_last = request.contains("Connection: close");
+            assert_eq!(
+                answer.header("connection").is_some_and(|value| value == "close"),
+                is_last,
+                "{request}"
+            );
+            if is_last {
+                let publications = answer.json()["result"]["publications"].as_array().unwrap().clone();
+                let said: Vec<_> = publications.iter().map(|one| one["data"].as_u64().unwrap()).collect();
+                assert_eq!(said, [1, 2, 3, 4, 5]);
+            }
+        }
+        assert_eq!(client.rest(), "", "and that is all");
+    }
+}
+
+#[test]
+fn a_key_is_asked_for_before_a_body_is_looked_at() {
+    let rig = start_with(Settings { development: false, api_keys: vec!["secret".to_owned()], ..settings() });
+    let mut client = rig.connect();
+    client.send(post("/api/publish", "", "no json"));
+    assert_eq!(client.answer().status(), 401);
+    client.send(post("/api/publish", "X-API-Key: secret\r\n", "no json"));
+    assert_eq!(client.answer().status(), 400, "the connection goes on");
 }

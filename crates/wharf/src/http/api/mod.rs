@@ -8,7 +8,6 @@ mod publish;
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use wharf_core::{broker::BrokerError, namespace::ChannelOptions};
@@ -21,7 +20,8 @@ use wharf_proto::{
 use super::{
     Context,
     answer::{self, Answer},
-    body, long_lived,
+    body::Body,
+    long_lived,
 };
 use crate::node::Node;
 
@@ -65,12 +65,18 @@ impl From<Inexpressible> for Failure {
     }
 }
 
-/// Answers `POST /api/METHOD`, or the old form `POST /api`, where `method` is empty.
-pub async fn answer(head: &Parts, method: &str, body: &mut Incoming, context: &Context) -> Answer {
+/// Whether the server API is at this path.
+pub fn is_at(path: &str) -> bool {
+    path.strip_prefix("/api").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Answers `POST /api/METHOD`, or the old form `POST /api`, where no method is named.
+pub async fn answer(head: &Parts, body: Body<'_>, context: &Context) -> Answer {
+    let method = head.uri.path().strip_prefix("/api").unwrap_or_default().trim_matches('/');
     if let Err(answer) = authorize(head, &context.node) {
         return *answer;
     }
-    let body = match body::read(body, context.node.settings.limits.api_body_bytes).await {
+    let body = match body.read(context.node.settings.limits.api_body_bytes).await {
         Ok(body) => body,
         Err(error) => return error.answer(),
     };

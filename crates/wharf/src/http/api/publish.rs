@@ -159,8 +159,11 @@ async fn publish_in(name: &str, content: &Content, node: &Node) -> Outcome {
     Ok(result(published))
 }
 
+/// Room for an offset and an epoch.
+const RESULT_BYTES: usize = 64;
+
 fn result(published: Published) -> BytesMut {
-    let mut out = BytesMut::new();
+    let mut out = BytesMut::with_capacity(RESULT_BYTES);
     let mut object = Object::open(&mut out);
     if let Some(position) = published.position {
         object.number("offset", position.offset);
