@@ -182,6 +182,55 @@ fn a_slow_reader_is_closed_at_its_bound_and_others_hear_everything() {
     until_connections_are(&server, 1);
 }
 
+/// Joins the channel `hot` in each way in which publications come, and returns what must be kept open.
+fn readers_of_every_kind(server: &Server) -> Vec<TcpStream> {
+    let subscribe = "{\"id\":2,\"subscribe\":{\"channel\":\"hot\"}}\n";
+    let subs = "{\"subs\":{\"hot\":{}}}";
+    let post = |path: &str, body: &str| http::head("POST", path, &[], body) + body;
+    let get = |path: &str| http::head("GET", path, &[], "");
+    let connects = [
+        format!("{CONNECT}{subscribe}"),
+        get("/events?channel=hot"),
+        get("/events?channel=hot&channel=cold"),
+        post("/connection/uni_http_stream", subs),
+        post("/connection/uni_sse", subs),
+    ];
+    let readers = connects.map(|connect| {
+        let mut socket = raw::connect(server.address());
+        raw::offer(&mut socket, connect.as_bytes());
+        socket
+    });
+    eventually("all are in the channel", PATIENCE, || {
+        server.api("presence_stats", &json!({"channel": "hot"}))["num_clients"] == readers.len()
+    });
+    readers.into()
+}
+
+// Row 43.
+#[test]
+fn a_slow_reader_of_whatever_kind_is_closed_at_its_bound() {
+    let _alone = alone();
+    let server = Setup::new()
+        .variable("WHARF_LIMITS__OUTBOX_BYTES", "262144")
+        .variable("WHARF_TIMES__WRITE_STALL", NEVER)
+        .variable("WHARF_TIMES__CLOSE_HANDSHAKE", "500ms")
+        .start();
+    let slow = readers_of_every_kind(&server);
+    let mut healthy = slow_subscriber(&server, "hot");
+    let payload = "x".repeat(60 * 1024);
+    let mut published = 0;
+    while server.metric("wharf_slow_closes_total") < slow.len() as u64 {
+        server.api("publish", &json!({"channel": "hot", "data": payload}));
+        assert_eq!(healthy.publications(1), [json!(payload)]);
+        published += 1;
+        assert!(published < 1_000, "the kernel takes everything");
+    }
+    until_connections_are(&server, 1);
+    let present = server.api("presence_stats", &json!({"channel": "hot"}));
+    assert_eq!(present["num_clients"], 1, "{present}");
+    drop(slow);
+}
+
 // Row 43.
 #[test]
 fn a_reader_that_takes_nothing_for_a_while_is_closed_as_slow() {
@@ -425,6 +474,64 @@ impl Kept {
             }
         }
     }
+}
+
+/// What may be said before `connect` in the defaults: `early_bytes` of LIMITS.md.
+const EARLY_BYTES: usize = 2 * (65_536 + 14 * 1_024);
+
+// Row 53.
+#[test]
+fn who_floods_before_it_connects_is_refused_and_who_connects_in_many_pieces_is_not() {
+    // The time to connect must not be what ends it.
+    let server = Setup::new().variable("WHARF_TIMES__AUTHENTICATE", NEVER).start();
+    let mut bystander = Bystander::join(&server);
+    let told = |client: &mut Client<WebSocket>| loop {
+        match client.wire.next() {
+            Some(Incoming::Close(code, reason)) => break (code, reason),
+            Some(Incoming::Pong(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    for first in [0x89, 0x8a] {
+        let mut client = server.websocket();
+        raw::offer(&mut client.wire.socket, &raw::frame(first, b"x").repeat(EARLY_BYTES / 7 + 1));
+        assert_eq!(told(&mut client), (Some(3501), "too much was said before connect".to_owned()));
+    }
+    // As much as a connect may take is not too much.
+    let mut client = server.websocket();
+    client.wire.socket.send(raw::frame(0x89, b"x").repeat(10_000));
+    let connect = json!({"id": 1, "connect": {"name": "x".repeat(15_000), "version": "y".repeat(45_000)}});
+    let connect = connect.to_string().into_bytes();
+    let pieces: Vec<&[u8]> = connect.chunks(60).collect();
+    for (at, piece) in pieces.iter().enumerate() {
+        let opcode = if at == 0 { 0x01 } else { 0x00 };
+        let last = if at + 1 == pieces.len() { 0x80 } else { 0x00 };
+        client.wire.socket.send(raw::frame(opcode | last, piece));
+    }
+    assert!(client.reply(1)["connect"]["client"].is_string());
+    bystander.assert_unharmed(&server);
+}
+
+// Row 53.
+#[test]
+fn who_keeps_talking_and_does_not_connect_is_closed_in_time() {
+    let server = Setup::new()
+        .variable("WHARF_TIMES__AUTHENTICATE", "700ms")
+        .variable("WHARF_TIMES__CLOSE_HANDSHAKE", "500ms")
+        .start();
+    let mut websocket = WebSocket::open(server.address(), "/connection/websocket");
+    raw::without_delay(&websocket.socket);
+    let common::socket::Socket::Tcp(socket) = &mut websocket.socket else { unreachable!("it is TCP") };
+    let (heard, elapsed) = raw::drip(socket, &raw::frame(0x89, b"").repeat(1_000));
+    // Pongs, and then the close: two bytes of a header, the code and its reason.
+    let code = 3502_u16.to_be_bytes();
+    assert!(heard.windows(2).any(|bytes| bytes == code), "{heard:?}");
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+    let (heard, elapsed) =
+        raw::drip(&mut raw::connect(server.address()), b"{\"id\":1,\"connect\":{\"name\":\"x");
+    let told = String::from_utf8_lossy(&heard);
+    assert!(told.contains("3502"), "{told}");
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
 }
 
 /// One visitor: comes in one of many ways, is served, and goes.

@@ -58,7 +58,7 @@ impl Worker {
             shares_broadcasts,
             conversation,
             outbox: Outbox::default(),
-            rare: is_rare.then(|| Box::new(Rare { secret, deflater, device, poll: None })),
+            rare: is_rare.then(|| Box::new(Rare { secret, deflater, device, ..Rare::default() })),
             end_at,
             scheduled_at: Moment::NEVER,
             traffic: Traffic::opened(self.now),

@@ -75,6 +75,8 @@ pub struct Rare {
     pub deflater: Option<Deflater>,
     /// What is kept for a device.
     pub device: Option<Box<Device>>,
+    /// What was said before `connect`, by a client that says much.
+    pub early_bytes: usize,
 }
 
 /// No deadline.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use wharf_core::session::Phase;
 use wharf_proto::{
     Disconnect, PeerError,
     message::{Command, ErrorReply, Reply},
@@ -12,6 +13,7 @@ use super::{
     Worker,
     connection::{Peer, State},
 };
+use crate::settings::Limits;
 
 /// The most reads of one connection in a tick; more waits for the next, so that no connection starves others.
 /// LIMITS.md, `READS_A_TICK`.
@@ -23,6 +25,18 @@ pub const PONG_BACKLOG_BYTES: usize = 16 * 1024;
 
 /// The list of what one read brought keeps room for so many; a flood's memory is given back.
 const SAID_KEPT: usize = 1_024;
+
+/// What a client may say before it is connected: a `connect` in the most fragments, each with its header, and as much
+/// again of what else a framing carries. LIMITS.md, `early_bytes`.
+fn early_bytes(limits: &Limits) -> usize {
+    let fragments = usize::try_from(limits.fragments_per_message).unwrap_or(usize::MAX);
+    limits.message_bytes.saturating_add(fragments.saturating_mul(HEADER_BYTES)).saturating_mul(2)
+}
+
+/// RFC 6455 section 5.2: the longest header of a frame.
+const HEADER_BYTES: usize = 14;
+
+const CONNECT_SOONER: &str = "too much was said before connect";
 
 /// One thing that the peer said.
 pub(super) enum Said {
@@ -124,8 +138,24 @@ impl Worker {
         if said.capacity() <= SAID_KEPT {
             self.said = said;
         }
+        self.count_early(index, bytes.len());
         // It stands behind all of that, what broke a rule too.
         self.hear_farewell(index, farewell);
+    }
+
+    /// Row 53: whoever has said so much and is not connected is refused. The time to connect bounds only how long
+    /// somebody may flood.
+    fn count_early(&mut self, index: u32, bytes: usize) {
+        let limit = early_bytes(&self.node.settings.limits);
+        let Some(connection) = self.connections.at(index) else { return };
+        if connection.session.phase() != Phase::Opening || !connection.is_open() {
+            return;
+        }
+        let early = &mut connection.rare.get_or_insert_default().early_bytes;
+        *early = early.saturating_add(bytes);
+        if *early > limit {
+            self.end_connection(index, &Disconnect::BAD_REQUEST.with_reason(CONNECT_SOONER));
+        }
     }
 
     /// What was read has ended with the peer's farewell, if there is one.
