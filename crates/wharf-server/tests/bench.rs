@@ -105,6 +105,81 @@ fn idle_measures_memory_of_a_connection_and_processor_time() {
     assert_eq!(number(&numbers, "/server/operations"), 0.0);
 }
 
+#[test]
+fn compressed_fanout_is_measured_beside_the_uncompressed_and_the_floor() {
+    let (table, numbers) =
+        tiny(&["fanout", "--compress", "--payload", "1024", "--rate", "50", "--rounds", "3"]);
+    assert_compared(&table, &numbers, 3);
+    assert!(table.starts_with("fanout, sparse and compressed: 20 connections"), "{table}");
+    for (side, deflated) in [("server", 300.0), ("uncompressed", 0.0), ("floor", 0.0)] {
+        assert_eq!(number(&numbers, &format!("/{side}/operations")), 300.0, "{side}");
+        assert_eq!(number(&numbers, &format!("/{side}/deflated")), deflated, "{side}");
+        assert!(number(&numbers, &format!("/{side}/cpu_us")) > 0.0, "{side}");
+    }
+    assert!(table.contains("x uncompressed. One compression ("), "{table}");
+    assert_eq!(number(&numbers, "/compression/deliveries"), 20.0);
+    assert!(
+        number(&numbers, "/compression/deflated_bytes")
+            < number(&numbers, "/compression/message_bytes") * 0.6
+    );
+    assert!(
+        number(&numbers, "/compression/ratio_without_compressing") < number(&numbers, "/compression/ratio")
+    );
+}
+
+#[test]
+fn a_server_that_does_not_compress_is_told_from_one_that_does() {
+    let server = Server::start();
+    let output = run(&["fanout", "-n", "5", "--compress", "--server", &server.url(), "--floor", "no"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("declined to compress") && error.contains("[compression]"), "{error}");
+
+    let server = Setup::new()
+        .configuration("development = true\n[compression]\nenabled = true\nmin_deflated_bytes = 1000\n")
+        .start();
+    let url = server.url();
+    let compressed = ["fanout", "--compress", "--rate", "50", "--server", &url];
+    let (_, numbers) = alone(&[&compressed[..], &["--payload", "1024"]].concat());
+    assert_eq!(number(&numbers, "/server/deflated"), 300.0);
+    assert!(numbers["uncompressed"].is_null() && numbers["compression"]["ratio"].is_null());
+    // Shorter than what the server compresses.
+    let (table, _) = alone(&[&compressed[..], &["--payload", "20"]].concat());
+    assert!(table.contains("of 300 deliveries 0 came compressed"), "{table}");
+}
+
+#[test]
+fn a_connection_may_have_several_channels() {
+    for transport in TRANSPORTS {
+        let several = ["--channels", "8", "--subscriptions", "2", "--transport", transport];
+        let (table, numbers) = alone(&[&["fanout", "--rate", "80"], &several[..]].concat());
+        assert!(table.contains("channels: 8") && table.contains("subscriptions: 2"), "{table}");
+        // 24 publications, and each channel has 5 of the 40 subscriptions.
+        assert_eq!(number(&numbers, "/server/operations"), 120.0, "{transport}");
+    }
+    let (_, numbers) =
+        tiny(&["fanout", "--rate", "80", "--channels", "200", "--subscriptions", "128", "--rounds", "1"]);
+    assert!(number(&numbers, "/floor/operations") > 0.0);
+    assert_eq!(number(&numbers, "/floor/operations"), number(&numbers, "/server/operations"));
+}
+
+#[test]
+fn connect_and_subscribe_go_in_one_frame() {
+    let (table, numbers) = tiny(&["open", "--one-frame", "--rounds", "2"]);
+    assert_compared(&table, &numbers, 2);
+    assert!(table.starts_with("open and subscribe in one frame: 20 connections"), "{table}");
+}
+
+#[test]
+fn the_time_of_several_workers_is_told_apart() {
+    let (table, numbers) = alone(&["fanout", "--rate", "80", "--workers", "2"]);
+    assert!(table.contains("workers: 2") && table.contains("of the workers' time each had: "), "{table}");
+    let shares = numbers.pointer("/server/workers_cpu_percent").and_then(Value::as_array).expect("shares");
+    assert_eq!(shares.len(), 2);
+    assert!(shares.iter().all(|share| share.as_f64().is_some_and(|share| share > 0.0)), "{shares:?}");
+    assert_eq!(number(&numbers, "/server/operations"), 480.0);
+}
+
 /// Server alone, which is enough to see that each message is counted.
 fn alone(arguments: &[&str]) -> (String, Value) {
     tiny(&[arguments, &["--rounds", "1", "--floor", "no"]].concat())
@@ -383,4 +458,17 @@ fn too_few_descriptors_name_the_command_that_allows_more() {
     let error = text(&output.stderr);
     assert!(error.contains("1000 connections need 2064 descriptors"), "{error}");
     assert!(error.contains("ulimit -n"), "{error}");
+}
+
+#[test]
+fn sides_that_do_not_fit_together_are_measured_one_after_the_other() {
+    let bench = "bench fanout -n 100 -d 200ms --rounds 2 --rate 20";
+    let script = format!("ulimit -n 256 && ulimit -Hn 256 && exec {} {bench}", env!("CARGO_BIN_EXE_wharf"));
+    let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let table = text(&output.stdout);
+    assert!(
+        table.contains("measured one after the other") && table.contains("x of single rounds"),
+        "{table}"
+    );
 }

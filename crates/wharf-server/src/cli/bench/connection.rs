@@ -6,20 +6,22 @@ use anyhow::{Context as _, anyhow, bail};
 use mio::net::TcpStream;
 
 use super::{
+    compression::Inflated,
     dial::Target,
+    generator::Shape,
     message::{self, CONNECT_ID, Heard, PUBLISH_ID, Position, SUBSCRIBE_ID, Subscribed, Template},
     socket::Socket,
     tally::Tally,
-    wire::{Out, Transport, Unit, Wire},
+    wire::{Out, Unit, Wire},
 };
 
 /// What all connections of a generator share: what they say, and the tally.
 pub struct Shared {
     epoch: Instant,
     pub target: Target,
-    /// The server speaks WebSocket and nothing above it.
-    pub plain: bool,
+    shape: Shape,
     pub out: Out,
+    pub inflated: Inflated,
     /// Whether each answer to an echo is followed by the next question at once. Otherwise who was answered is noted
     /// in `idle`.
     pub asking: bool,
@@ -39,18 +41,25 @@ pub struct Positions {
 }
 
 impl Shared {
-    pub fn new(target: Target, plain: bool, payload_bytes: usize) -> Self {
+    pub fn new(target: Target, shape: Shape) -> Self {
         Self {
             epoch: Instant::now(),
             target,
-            plain,
+            shape,
             out: Out::default(),
+            inflated: Inflated::new(),
             asking: false,
             idle: Vec::new(),
-            echo: Template::echo(payload_bytes),
+            echo: Template::echo(shape.payload_bytes),
             positions: Positions::default(),
             tally: Tally::new(),
         }
+    }
+
+    /// The channels of a subscriber, from his first one on.
+    pub fn channels_from(&self, first: u32) -> impl Iterator<Item = u32> + use<> {
+        let Shape { channels, subscriptions, .. } = self.shape;
+        (0..subscriptions).map(move |at| (first + at) % channels)
     }
 
     /// Nanoseconds since the generator began: what stamps are made of.
@@ -76,22 +85,18 @@ pub struct Connection {
     pub socket: Socket,
     wire: Wire,
     stage: Stage,
-    /// The channel that it subscribes to, if any.
+    /// The first channel that it subscribes to, if any.
     channel: Option<u32>,
+    /// Subscriptions that are not answered yet.
+    awaited: u32,
     /// When it was to be opened.
     due_ns: u64,
 }
 
 impl Connection {
-    pub fn new(
-        index: usize,
-        stream: TcpStream,
-        transport: Transport,
-        channel: Option<u32>,
-        due_ns: u64,
-    ) -> Self {
-        let (socket, wire) = (Socket::new(stream), Wire::new(transport));
-        Self { index, socket, wire, stage: Stage::Greeting, channel, due_ns }
+    pub fn new(index: usize, stream: TcpStream, wire: Wire, channel: Option<u32>, due_ns: u64) -> Self {
+        let socket = Socket::new(stream);
+        Self { index, socket, wire, stage: Stage::Greeting, channel, awaited: 0, due_ns }
     }
 
     /// The socket can be written, or has failed to open.
@@ -126,13 +131,26 @@ impl Connection {
         while let Some((unit, length)) = self.wire.take(&bytes[used..], &shared.target, &mut shared.out)? {
             used += length;
             match unit {
-                Unit::Upgraded if shared.plain => self.become_ready(now_ns, shared),
+                Unit::Upgraded if shared.shape.plain => self.become_ready(now_ns, shared),
                 Unit::Upgraded => {
                     self.stage = Stage::Connect;
-                    self.say(message::CONNECT.as_bytes(), shared)?;
+                    let mut commands = message::CONNECT.to_owned();
+                    if shared.shape.one_frame {
+                        commands.push('\n');
+                        commands.push_str(&self.subscriptions(shared));
+                    }
+                    self.say(commands.as_bytes(), shared)?;
                 }
                 Unit::Messages(lines) => {
                     message::messages(&lines).try_for_each(|message| self.handle(message, now_ns, shared))?;
+                }
+                Unit::Deflated(payload) => {
+                    // Taken out, since handling needs all the rest.
+                    let mut inflated = std::mem::take(&mut shared.inflated);
+                    let lines = inflated.read(payload)?;
+                    shared.tally.deflated += message::messages(lines).count() as u64;
+                    message::messages(lines).try_for_each(|message| self.handle(message, now_ns, shared))?;
+                    shared.inflated = inflated;
                 }
                 Unit::Handled => {}
             }
@@ -156,14 +174,17 @@ impl Connection {
                 }
                 Ok(())
             }
-            (Heard::Ping, _) if !shared.plain => self.say(b"{}", shared),
+            (Heard::Ping, _) if !shared.shape.plain => self.say(b"{}", shared),
             (Heard::Reply(CONNECT_ID), Stage::Connect) => {
                 self.wire.connected(text)?;
                 self.subscribe(now_ns, shared)
             }
             (Heard::Reply(SUBSCRIBE_ID), Stage::Subscribe) => {
                 self.note_position(text, shared)?;
-                self.become_ready(now_ns, shared);
+                self.awaited = self.awaited.saturating_sub(1);
+                if self.awaited == 0 {
+                    self.become_ready(now_ns, shared);
+                }
                 Ok(())
             }
             (Heard::Reply(PUBLISH_ID), _) => {
@@ -178,14 +199,31 @@ impl Connection {
     }
 
     fn subscribe(&mut self, now_ns: u64, shared: &mut Shared) -> anyhow::Result<()> {
-        let Some(channel) = self.channel else {
+        if self.channel.is_none() {
             self.become_ready(now_ns, shared);
             return Ok(());
-        };
+        }
         self.stage = Stage::Subscribe;
-        let from = shared.positions.from.get(channel as usize).and_then(Option::as_ref);
-        let command = message::subscribe(channel, from);
-        self.say(command.as_bytes(), shared)
+        if shared.shape.one_frame {
+            return Ok(());
+        }
+        let commands = self.subscriptions(shared);
+        self.say(commands.as_bytes(), shared)
+    }
+
+    /// The commands that subscribe, a line each: several go in one message.
+    fn subscriptions(&mut self, shared: &Shared) -> String {
+        let mut commands = String::new();
+        self.awaited = 0;
+        for channel in self.channel.into_iter().flat_map(|first| shared.channels_from(first)) {
+            let from = shared.positions.from.get(channel as usize).and_then(Option::as_ref);
+            if !commands.is_empty() {
+                commands.push('\n');
+            }
+            commands.push_str(&message::subscribe(channel, from));
+            self.awaited += 1;
+        }
+        commands
     }
 
     /// Notes where the subscription is, and sees that it has recovered what it was to recover.

@@ -9,7 +9,7 @@ use wharf::client::{Endpoint, ServerAddress};
 use super::{
     dial::Target,
     generator::Shape,
-    message::{LEAST_PAYLOAD_BYTES, MOST_CHANNELS, MOST_PAYLOAD_BYTES},
+    message::{LEAST_PAYLOAD_BYTES, MOST_CHANNELS, MOST_PAYLOAD_BYTES, MOST_SUBSCRIPTIONS},
     scenario::{Load, OPENING_SOURCE_ADDRESSES, Scenario},
 };
 
@@ -31,7 +31,7 @@ pub struct With<S: Args> {
 #[derive(Debug, Args)]
 pub struct Options {
     /// Measure a server that runs already: http://HOST:PORT, of Wharf, Centrifugo or whatever speaks the protocol.
-    /// Without it, this program starts one with one worker.
+    /// Without it, this program starts one.
     #[arg(long, short, value_name = "URL")]
     server: Option<ServerAddress>,
     /// The process of that server, if it runs on this machine: for its time and memory.
@@ -41,13 +41,20 @@ pub struct Options {
     /// none is needed.
     #[arg(long, value_name = "KEY", env = "WHARF_API_KEY", hide_env_values = true)]
     api_key: Option<String>,
+    /// The server that is started has so many workers. They share this machine's cores with the generator and the
+    /// floor: where cores are few, only the time for each operation and the workers' shares of it say anything.
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "server", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    workers: u16,
     /// By default 1,000; for `idle` 10,000, for `publish` 16.
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     connections: Option<u32>,
     /// Subscribers, or publications by HTTP, are spread over so many channels.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_CHANNELS as i64))]
     channels: u32,
-    /// Size of what is published or echoed: a JSON string, its quotes counted.
+    /// Each connection subscribes to so many of the channels; for `fanout` and `idle`.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=MOST_SUBSCRIPTIONS as i64))]
+    subscriptions: u32,
+    /// Size of what is published or echoed: a JSON string of words, its quotes counted.
     #[arg(long, value_name = "BYTES", default_value_t = 128, value_parser = parse_payload)]
     payload: usize,
     /// How long each side is measured, such as 500ms, 5s or 1m. By default 5s; for `idle` 1m.
@@ -84,7 +91,10 @@ pub struct Plan {
     pub scenario: Box<dyn Scenario>,
     pub server: Option<Target>,
     pub pid: Option<u32>,
+    pub workers: u16,
     pub floor: bool,
+    /// The sides do not fit into this process's descriptors together: one is measured after the other.
+    pub apart: bool,
     pub connections: usize,
     pub shape: Shape,
     pub source_addresses: u8,
@@ -112,19 +122,31 @@ impl Plan {
     fn of(scenario: Box<dyn Scenario>, options: Options) -> anyhow::Result<Self> {
         let connections = options.connections.map_or(scenario.connections(), |count| count as usize);
         let subscribes = scenario.operation() != Some("publication");
-        if subscribes && options.channels as usize > connections {
+        let Options { channels, subscriptions, .. } = options;
+        if subscribes && channels as usize > connections * subscriptions as usize {
             bail!(
-                "{} channels need as many --connections at least; there are {connections}",
-                options.channels
+                "{channels} channels need as many --connections at least, or several --subscriptions on each; there \
+                 are {connections} with {subscriptions}"
+            );
+        }
+        if subscriptions > 1 && !scenario.shares_connections() {
+            bail!("--subscriptions is for `fanout` and `idle`; here each connection has one channel");
+        }
+        if subscriptions > channels {
+            bail!(
+                "{subscriptions} subscriptions on each connection need as many --channels at least; there are {channels}"
             );
         }
         let wanted = options.source_addresses;
         let by_default = if scenario.opens_many() { OPENING_SOURCE_ADDRESSES } else { 0 };
         let shape = Shape {
-            channels: options.channels,
+            channels,
+            subscriptions,
             payload_bytes: options.payload,
             transport: scenario.transport(),
             plain: scenario.is_plain(),
+            compress: scenario.compresses(),
+            one_frame: scenario.opens_in_one_frame(),
         };
         let mut server = options.server.map(|server| target(server, wanted, by_default)).transpose()?;
         if let Some(server) = &mut server {
@@ -133,11 +155,13 @@ impl Plan {
                 server.path = Some("/".to_owned());
             }
         }
-        let Options { pid, floor, json, compare, .. } = options;
+        let Options { pid, workers, floor, json, compare, .. } = options;
         Ok(Self {
             server,
             pid,
+            workers,
             floor,
+            apart: false,
             connections,
             shape,
             source_addresses: wanted.unwrap_or(by_default),
@@ -223,6 +247,8 @@ mod tests {
             (&["publish", "--channels", "64"], "publish", 16, 5, 5),
             (&["storm"], "reconnect storm", 1_000, 5, 5),
             (&["open", "-n", "50"], "open and subscribe", 50, 5, 5),
+            (&["open", "--one-frame"], "open and subscribe in one frame", 1_000, 5, 5),
+            (&["fanout", "--compress"], "fanout, sparse and compressed", 1_000, 5, 5),
         ] {
             let plan = plan(line).expect("a plan");
             let found = (plan.scenario.name(), plan.connections, plan.duration.as_secs(), plan.rounds);
@@ -280,6 +306,12 @@ mod tests {
             (&["echo", "--transport", "sse"], "websocket or tcp"),
             (&["echo", "--server", "unix:/a"], "http://HOST:PORT"),
             (&["echo", "-n", "2", "--channels", "3"], "3 channels need as many --connections"),
+            (&["echo", "--channels", "9", "--subscriptions", "2"], "`fanout` and `idle`"),
+            (&["idle", "--subscriptions", "2"], "need as many --channels"),
+            (&["fanout", "--channels", "129", "--subscriptions", "129"], "not in 1..=128"),
+            (&["fanout", "--compress", "--transport", "tcp"], "cannot be used with"),
+            (&["open", "--one-frame", "--transport", "tcp"], "cannot be used with"),
+            (&["echo", "--workers", "2", "--server", "http://127.0.0.1:9"], "cannot be used with"),
             (&["open", "--server", "http://192.0.2.1:80", "--source-addresses", "2"], "loopback"),
         ] {
             let error = plan(arguments).expect_err("cannot be done").to_string();

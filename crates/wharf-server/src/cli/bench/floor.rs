@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use bytes::BytesMut;
-use memchr::memmem;
+use memchr::{memchr, memmem};
 use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
@@ -27,7 +27,7 @@ use wharf_proto::websocket::{
 };
 
 use super::{
-    message::{CHANNEL_PREFIX, CONNECT_ID, ECHO_ID, ID_AT, MOST_CHANNELS, PUBLISH_ID, SUBSCRIBE_ID},
+    message::{self, CHANNEL_PREFIX, CONNECT_ID, ECHO_ID, ID_AT, MOST_CHANNELS, PUBLISH_ID, SUBSCRIBE_ID},
     process::ANNOUNCEMENT,
 };
 
@@ -94,8 +94,8 @@ struct Client {
     stream: TcpStream,
     /// Before the handshake, bytes are HTTP.
     open: bool,
-    /// The channel of which it is a member, and its place there.
-    member: Option<(usize, usize)>,
+    /// The channels of which it is a member, and its place in each.
+    member: Vec<(usize, usize)>,
 }
 
 struct Floor {
@@ -135,7 +135,7 @@ impl Floor {
             if index == self.clients.len() {
                 self.clients.push(None);
             }
-            self.clients[index] = Some(Client { stream, open: false, member: None });
+            self.clients[index] = Some(Client { stream, open: false, member: Vec::new() });
         }
     }
 
@@ -185,12 +185,13 @@ impl Floor {
         let client = self.clients[index].take();
         self.partial.remove(&index);
         self.free.push(index);
-        if let Some((channel, place)) = client.and_then(|client| client.member) {
+        for (channel, place) in client.into_iter().flat_map(|client| client.member) {
             self.members[channel].swap_remove(place);
             if let Some(moved) = self.members[channel].get(place)
                 && let Some(moved) = &mut self.clients[*moved]
+                && let Some((_, moved)) = moved.member.iter_mut().find(|(other, _)| *other == channel)
             {
-                moved.member = Some((channel, place));
+                *moved = place;
             }
         }
         Ok(())
@@ -235,21 +236,15 @@ impl Floor {
         Ok(used)
     }
 
-    /// Answers one command. A publication goes to the members of its channel as it came.
+    /// Answers a message: a command, or several, whose answers share a frame. A publication goes to the members of
+    /// its channel as it came.
     fn answer(&mut self, index: usize, message: &[u8]) -> anyhow::Result<()> {
+        if memchr(b'\n', message).is_some() {
+            return self.answer_several(index, message);
+        }
         let ready = match message.get(ID_AT) {
             Some(&CONNECT_ID) => CONNECTED,
-            Some(&SUBSCRIBE_ID) => {
-                let channel = channel_number(message)?;
-                if self.members.len() <= channel {
-                    self.members.resize(channel + 1, Vec::new());
-                }
-                if let Some(client) = &mut self.clients[index] {
-                    client.member = Some((channel, self.members[channel].len()));
-                }
-                self.members[channel].push(index);
-                SUBSCRIBED
-            }
+            Some(&SUBSCRIBE_ID) => self.subscribe(index, message)?,
             Some(&ECHO_ID | &PUBLISH_ID) => message,
             _ => return Ok(()), // A pong.
         };
@@ -269,6 +264,36 @@ impl Floor {
         self.frame.clear();
         write_frame(&mut self.frame, Opcode::Text, PUBLISHED, None);
         self.write(index)
+    }
+
+    fn answer_several(&mut self, index: usize, message: &[u8]) -> anyhow::Result<()> {
+        let mut answers = Vec::new();
+        for command in message::messages(message) {
+            if !answers.is_empty() {
+                answers.push(b'\n');
+            }
+            answers.extend_from_slice(match command.get(ID_AT) {
+                Some(&CONNECT_ID) => CONNECTED,
+                Some(&SUBSCRIBE_ID) => self.subscribe(index, command)?,
+                _ => bail!("the floor takes several commands at a time only to connect and subscribe"),
+            });
+        }
+        self.frame.clear();
+        write_frame(&mut self.frame, Opcode::Text, &answers, None);
+        self.write(index)
+    }
+
+    /// Makes the socket a member of the channel that the command names.
+    fn subscribe(&mut self, index: usize, command: &[u8]) -> anyhow::Result<&'static [u8]> {
+        let channel = channel_number(command)?;
+        if self.members.len() <= channel {
+            self.members.resize(channel + 1, Vec::new());
+        }
+        if let Some(client) = &mut self.clients[index] {
+            client.member.push((channel, self.members[channel].len()));
+        }
+        self.members[channel].push(index);
+        Ok(SUBSCRIBED)
     }
 
     /// Writes the ready-made frame to one socket.

@@ -18,11 +18,11 @@ use super::{
     patience::{PATIENCE, Patience},
     schedule::Schedule,
     tally::Tally,
-    wire::{Busy, Transport},
+    wire::{Busy, Transport, Wire},
 };
 
 /// Read at once, for all connections; also the longest message. LIMITS.md: `READ_BYTES`.
-const READ_BYTES: usize = 256 * 1024;
+pub const READ_BYTES: usize = 256 * 1024;
 const EVENTS_A_TURN: usize = 1024;
 /// Who attends to a generator looks so often whether it is still to do so.
 const ATTEND_STEP: Duration = Duration::from_millis(20);
@@ -41,10 +41,32 @@ const PUBLISHER: usize = FIRST_CALLER - 1;
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub channels: u32,
+    /// Each subscriber has so many of them.
+    pub subscriptions: u32,
     pub payload_bytes: usize,
     pub transport: Transport,
     /// The server speaks WebSocket and nothing above it.
     pub plain: bool,
+    /// Compression is offered.
+    pub compress: bool,
+    /// A WebSocket's first frame connects and subscribes.
+    pub one_frame: bool,
+}
+
+#[cfg(test)]
+impl Shape {
+    /// One channel, by WebSocket.
+    pub fn plainest() -> Self {
+        Self {
+            channels: 1,
+            subscriptions: 1,
+            payload_bytes: 128,
+            transport: Transport::Websocket,
+            plain: false,
+            compress: false,
+            one_frame: false,
+        }
+    }
 }
 
 pub struct Generator {
@@ -66,7 +88,7 @@ pub struct Generator {
 
 impl Generator {
     pub fn new(target: Target, shape: Shape) -> anyhow::Result<Self> {
-        let Shape { channels, payload_bytes, plain, .. } = shape;
+        let Shape { channels, payload_bytes, .. } = shape;
         let poll = Poll::new()?;
         let callers = Callers::new(poll.registry().try_clone()?, FIRST_CALLER);
         let publication = |channel| match target.api_key {
@@ -83,20 +105,20 @@ impl Generator {
             callers,
             buffer: vec![0; READ_BYTES],
             publications: (0..channels).map(publication).collect(),
-            shared: Shared::new(target, plain, payload_bytes),
+            shared: Shared::new(target, shape),
             members: vec![0; channels as usize],
         })
     }
 
-    /// Opens so many connections, at most `window` of them at a time, each subscribed to the next channel.
+    /// Opens so many connections, at most `window` of them at a time, each subscribed to the next channels.
     pub fn open_subscribers(
         &mut self,
         count: usize,
         window: usize,
         schedule: &mut Schedule,
     ) -> anyhow::Result<()> {
-        let channels = self.members.len();
-        self.open(count, window, schedule, |at| Some((at % channels) as u32))
+        let (channels, each) = (self.members.len(), self.shape.subscriptions as usize);
+        self.open(count, window, schedule, |at| Some((at * each % channels) as u32))
     }
 
     /// Opens so many connections without a subscription.
@@ -151,7 +173,7 @@ impl Generator {
         let index = self.connections.len();
         let connection = self.connect(index, self.shape.transport, channel, due_ns)?;
         self.connections.push(connection);
-        if let Some(channel) = channel {
+        for channel in channel.into_iter().flat_map(|first| self.shared.channels_from(first)) {
             self.members[channel as usize] += 1;
         }
         Ok(())
@@ -167,7 +189,8 @@ impl Generator {
         let mut stream = self.shared.target.dial(index)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(index), interest)?;
-        Ok(Connection::new(index, stream, transport, channel, due_ns))
+        let deflate = self.shape.compress && index != PUBLISHER;
+        Ok(Connection::new(index, stream, Wire::new(transport, deflate), channel, due_ns))
     }
 
     /// Opens what publishes: connections to the server API where there is a key for it, a WebSocket otherwise.
@@ -347,8 +370,7 @@ mod tests {
     fn nobody_listening_is_an_error_that_says_so() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let target = Target::loopback(free.expect("a port that was free").port());
-        let shape = Shape { channels: 1, payload_bytes: 128, transport: Transport::Websocket, plain: false };
-        let mut generator = Generator::new(target, shape).expect("a generator");
+        let mut generator = Generator::new(target, Shape::plainest()).expect("a generator");
         let text = format!("{:#}", generator.open_askers(1, 1).expect_err("nobody listens"));
         assert!(text.contains("is a server listening"), "{text}");
     }

@@ -30,6 +30,10 @@ pub const CHANNEL_PREFIX: &str = "bench-";
 /// The most channels of a run. LIMITS.md: `MOST_CHANNELS`.
 pub const MOST_CHANNELS: usize = 100_000;
 
+/// The most channels of one connection: as many as Wharf and Centrifugo let a client have by default. LIMITS.md:
+/// `MOST_SUBSCRIPTIONS`.
+pub const MOST_SUBSCRIPTIONS: usize = 128;
+
 /// The command that opens a session.
 pub const CONNECT: &str = r#"{"id":1,"connect":{"name":"wharf-bench"}}"#;
 
@@ -128,7 +132,7 @@ impl Template {
             text.extend([b'"', STAMP_MARK]);
             stamps_at.push(text.len());
             text.extend(std::iter::repeat_n(b'0', STAMP_DIGITS));
-            text.extend(std::iter::repeat_n(b'x', payload_bytes.saturating_sub(LEAST_PAYLOAD_BYTES)));
+            text.extend(prose(payload_bytes.saturating_sub(LEAST_PAYLOAD_BYTES)));
             text.push(b'"');
             text.extend(tail.bytes());
         }
@@ -152,6 +156,33 @@ impl Template {
         }
         &self.text
     }
+}
+
+/// The words that payloads are made of. None holds what JSON would escape, or the mark of a stamp.
+const WORDS: [&str; 48] = [
+    "harbour", "price", "order", "vessel", "arrives", "at", "the", "gate", "and", "leaves", "with", "cargo",
+    "of", "Ada", "Mira", "said", "that", "nobody", "waits", "for", "ticket", "status", "open", "closed",
+    "seat", "row", "north", "quay", "weather", "wind", "knots", "lantern", "message", "from", "you", "have",
+    "a", "new", "bid", "on", "sold", "to", "yes", "no", "tomorrow", "morning", "is", "late",
+];
+
+/// So many bytes of text, the same each time, that compresses as messages of a chat do: fields with the same names,
+/// and words in no order.
+fn prose(bytes: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes + 64);
+    // A linear congruential generator (Numerical Recipes): its high bits are random enough for words.
+    let mut state = 20_261_128_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (WORDS[(state >> 16) as usize % WORDS.len()], state >> 8 & 0xff)
+    };
+    while text.len() < bytes {
+        let (user, seat) = next();
+        let says = [next().0, next().0, next().0, next().0].join(" ");
+        text.extend_from_slice(format!("{{user: {user}, seat: {seat}, says: {says}}}, ").as_bytes());
+    }
+    text.truncate(bytes);
+    text
 }
 
 /// One message of the server's.

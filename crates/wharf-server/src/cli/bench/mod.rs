@@ -5,6 +5,7 @@
 //! of [`wire`].
 
 mod callers;
+mod compression;
 mod connection;
 mod descriptors;
 mod dial;
@@ -35,8 +36,8 @@ use super::output::print;
 
 /// Runs the load that the flags name, and prints its table.
 pub fn run(flags: Flags) -> anyhow::Result<()> {
-    let Some(plan) = Plan::new(flags.load)? else { return floor::serve() };
-    descriptors::check(&plan)?;
+    let Some(mut plan) = Plan::new(flags.load)? else { return floor::serve() };
+    plan.apart = descriptors::check(&plan)?;
     let saved = plan.compare.as_deref().map(Report::read).transpose()?;
     let report = run::run(&plan)?;
     print(report.table().as_bytes())?;

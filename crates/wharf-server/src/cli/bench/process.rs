@@ -17,6 +17,9 @@ const USER_TICKS_A_SECOND: u64 = 100;
 /// What a server prints when it is ready; its address follows.
 pub const ANNOUNCEMENT: &str = "wharf: listening on ";
 
+/// What the name of a worker's thread begins with; its number follows.
+const WORKER_THREAD: &str = "wharf-worker-";
+
 /// How long a process may take to become quiet before it is measured as it is.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(2);
 /// A process is quiet when it uses less than this in [`SETTLE_STEP`].
@@ -46,6 +49,19 @@ pub fn cpu_ns(pid: u32) -> anyhow::Result<u64> {
         exact += parse_schedstat(&text).unwrap_or(0);
     }
     Ok(exact.max(ticks * (1_000_000_000 / USER_TICKS_A_SECOND)))
+}
+
+/// Processor time of each worker of a Wharf, in nanoseconds, in the order of their numbers; of another server none.
+pub fn workers_cpu_ns(pid: u32) -> Vec<u64> {
+    let mut workers = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let file = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let number =
+            file("comm").trim().strip_prefix(WORKER_THREAD).and_then(|number| number.parse::<u16>().ok());
+        workers.extend(number.zip(parse_schedstat(&file("schedstat"))));
+    }
+    workers.sort_unstable();
+    workers.into_iter().map(|(_, ns)| ns).collect()
 }
 
 /// What the process holds in memory now.
@@ -107,17 +123,20 @@ pub struct Served {
 }
 
 impl Served {
-    /// Starts this same program as a server in development mode with one worker.
-    pub fn wharf() -> anyhow::Result<Self> {
-        Self::start(&["serve", "--listen", "127.0.0.1:0", "--workers", "1", "--log-level", "error"])
+    /// Starts this same program as a server in development mode.
+    pub fn wharf(workers: u16, compress: bool) -> anyhow::Result<Self> {
+        let workers = workers.to_string();
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--workers", &workers, "--log-level", "error"];
+        let compression = [("WHARF_COMPRESSION__ENABLED", "true")];
+        Self::start(&arguments, if compress { &compression } else { &[] })
     }
 
     /// Starts the floor.
     pub fn floor() -> anyhow::Result<Self> {
-        Self::start(&["bench", "floor-server"])
+        Self::start(&["bench", "floor-server"], &[])
     }
 
-    fn start(arguments: &[&str]) -> anyhow::Result<Self> {
+    fn start(arguments: &[&str], variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the path of this program is not known")?;
         let mut command = Command::new(program);
         for (name, _) in std::env::vars_os() {
@@ -126,6 +145,7 @@ impl Served {
             }
         }
         // Neither the environment's configuration nor that of the working directory is to be measured.
+        command.envs(variables.iter().copied());
         command.args(arguments).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("the server to measure cannot be started")?;
         let stdin = child.stdin.take();
@@ -185,6 +205,22 @@ mod tests {
                     AnonHugePages:         0 kB\n";
         assert_eq!(parse_smaps_rollup(text), Some(Memory { resident_kib: 4276, anonymous_kib: 724 }));
         assert_eq!(parse_smaps_rollup("Rss: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn workers_are_known_by_the_names_of_their_threads() {
+        let (stop, waiting) = std::sync::mpsc::channel::<()>();
+        let work = move || assert!(waiting.recv().is_err(), "nothing is sent");
+        let worker =
+            std::thread::Builder::new().name(format!("{WORKER_THREAD}0")).spawn(work).expect("a thread");
+        // The kernel names it only once it runs.
+        while workers_cpu_ns(std::process::id()).is_empty() {
+            std::thread::yield_now();
+        }
+        assert_eq!(workers_cpu_ns(std::process::id()).len(), 1);
+        drop(stop);
+        worker.join().expect("it ends");
+        assert!(workers_cpu_ns(u32::MAX).is_empty());
     }
 
     #[test]

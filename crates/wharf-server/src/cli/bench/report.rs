@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use self::compressed::Compressed;
 use super::{flags::Plan, process::Memory, run::over, side::Sample};
 
 /// A generator that is busier than this holds the server back.
@@ -21,11 +22,27 @@ pub struct Report {
     pub machine: Machine,
     pub server: Figures,
     pub floor: Option<Figures>,
+    /// The same server without compression, where compression is measured.
+    #[serde(default)]
+    pub uncompressed: Option<Figures>,
+    #[serde(default)]
+    pub compression: Option<Compressed>,
     /// The server's processor time for an operation, in times of the floor's.
     pub ratio: Option<f64>,
     /// The same, of each round by itself: their spread is the noise.
     pub ratio_of_rounds: Vec<f64>,
     pub warnings: Vec<String>,
+}
+
+/// What is measured of the sides.
+#[derive(Debug, Default)]
+pub struct Measurements {
+    pub server: Option<Figures>,
+    pub floor: Option<Figures>,
+    pub uncompressed: Option<Figures>,
+    pub ratio_of_rounds: Vec<f64>,
+    /// A message that came compressed, as it was before.
+    pub deflated: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,11 +89,17 @@ pub struct Figures {
     pub left_out: u64,
     /// Connections that the server had no time for, and which came again.
     pub refused: u64,
+    /// Messages that came compressed.
+    #[serde(default)]
+    pub deflated: u64,
     pub operations_a_second: f64,
     /// Processor time of the server for an operation, in microseconds.
     pub cpu_us: Option<f64>,
     /// In percent of one core.
     pub server_cpu_percent: Option<f64>,
+    /// The same of each of its workers, if it is a Wharf.
+    #[serde(default)]
+    pub workers_cpu_percent: Vec<f64>,
     pub generator_cpu_percent: f64,
     /// Microseconds; none where nothing was awaited.
     pub latency_us: Option<Latency>,
@@ -122,9 +145,11 @@ impl Figures {
             operations: sample.operations,
             left_out: sample.left_out,
             refused: sample.refused,
+            deflated: sample.deflated,
             operations_a_second: sample.operations as f64 / sample.wall.as_secs_f64().max(1e-9),
             cpu_us: sample.cpu_us(),
             server_cpu_percent: sample.server_busy().map(|busy| busy * 100.0),
+            workers_cpu_percent: sample.workers_busy().map(|busy| busy * 100.0).collect(),
             generator_cpu_percent: sample.generator_busy() * 100.0,
             latency_us: Latency::of(&sample.latency),
             anonymous_kib,
@@ -167,15 +192,18 @@ impl Figures {
 }
 
 impl Report {
-    pub fn new(
-        plan: &Plan,
-        server: Figures,
-        floor: Option<Figures>,
-        ratio_of_rounds: Vec<f64>,
-        warnings: Vec<String>,
-    ) -> Self {
+    pub fn new(plan: &Plan, measurements: Measurements, mut warnings: Vec<String>) -> anyhow::Result<Self> {
         let Plan { scenario, shape, .. } = plan;
-        let facts = scenario.facts().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let Measurements { server, floor, uncompressed, ratio_of_rounds, deflated } = measurements;
+        let server = server.context("the server was not measured")?;
+        let of_plan = [("subscriptions", shape.subscriptions), ("workers", u32::from(plan.workers))];
+        let of_plan = of_plan.into_iter().filter(|(_, value)| *value != 1);
+        let facts = scenario.facts().into_iter().chain(of_plan.map(|(name, value)| (name, f64::from(value))));
+        let facts = facts.map(|(name, value)| (name.to_owned(), value)).collect();
+        let machine = Machine::this();
+        warn_of_plan(plan, &server, machine.cores, &mut warnings);
+        let compression =
+            deflated.map(|message| Compressed::of(plan, &message, &server, uncompressed.as_ref()));
         let setup = Setup {
             connections: plan.connections,
             channels: shape.channels,
@@ -185,17 +213,19 @@ impl Report {
             rounds: plan.rounds,
             facts,
         };
-        Self {
+        Ok(Self {
             load: scenario.name().to_owned(),
             operation: scenario.operation().map(str::to_owned),
             setup,
-            machine: Machine::this(),
+            machine,
             ratio: over(server.cpu_us, floor.as_ref().and_then(|floor| floor.cpu_us)),
             server,
             floor,
+            uncompressed,
+            compression,
             ratio_of_rounds,
             warnings,
-        }
+        })
     }
 
     /// Reads a report that was saved.
@@ -222,8 +252,10 @@ impl Report {
         let _ = writeln!(text, ", {duration_s} s a side, rounds: {rounds}");
         let Machine { processor, cores, kernel, wharf } = &self.machine;
         let _ = writeln!(text, "wharf {wharf}, Linux {kernel}, {cores} cores of {processor}\n");
+        let floor_us = self.floor.as_ref().and_then(|floor| floor.cpu_us);
         let rows = [
             Some(("server", &self.server, self.ratio)),
+            self.uncompressed.as_ref().map(|plain| ("uncompressed", plain, over(plain.cpu_us, floor_us))),
             self.floor.as_ref().map(|floor| ("floor", floor, Some(1.0))),
         ];
         let mut cells = vec![self.head()];
@@ -234,6 +266,16 @@ impl Report {
         if let [least, .., most] = rounds[..] {
             let median = rounds[rounds.len() / 2];
             let _ = writeln!(text, "\nx of single rounds: {least:.2} to {most:.2}, median {median:.2}");
+        }
+        if let Some(compression) = &self.compression {
+            let _ = writeln!(text, "\n{}", compression.words());
+        }
+        let workers = &self.server.workers_cpu_percent;
+        if workers.len() > 1 {
+            let whole = workers.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+            let shares: Vec<_> =
+                workers.iter().map(|share| format!("{:.0} %", share / whole * 100.0)).collect();
+            let _ = writeln!(text, "\nof the workers' time each had: {}", shares.join(", "));
         }
         if let (Some("reconnect"), Some(latency)) = (self.operation.as_deref(), self.server.latency_us) {
             let _ = writeln!(text, "\nall were back within {:.1} ms of the cut", latency.max / 1e3);
@@ -292,6 +334,33 @@ impl Report {
     }
 }
 
+/// Says what in the plan itself stands in the way of believing the figures.
+fn warn_of_plan(plan: &Plan, server: &Figures, cores: usize, warnings: &mut Vec<String>) {
+    // The floor and an uncompressed server wait while the server is measured.
+    let busy = usize::from(plan.workers) + 1;
+    if plan.workers > 1 && busy > cores {
+        warnings.push(format!(
+            "{} workers and the generator share {cores} cores: rates and latencies say nothing about more workers; \
+             processor time for an operation and the workers' shares of it hold",
+            plan.workers
+        ));
+    }
+    if plan.apart {
+        warnings.push(
+            "server and floor were measured one after the other, since both at a time would need more descriptors than \
+             `ulimit -n` allows: what drifts does not drift for both"
+                .to_owned(),
+        );
+    }
+    if plan.shape.compress && server.deflated < server.operations {
+        warnings.push(format!(
+            "of {} deliveries {} came compressed: shorter messages than the server's min_deflated_bytes, and those that \
+             would become longer, are sent as they are",
+            server.operations, server.deflated
+        ));
+    }
+}
+
 /// A figure with two or three digits that mean something.
 fn spell(value: f64) -> String {
     match value.abs() {
@@ -318,6 +387,7 @@ fn align(rows: &[Vec<String>], text: &mut String) {
 }
 
 mod changes;
+mod compressed;
 
 #[cfg(test)]
 mod tests;

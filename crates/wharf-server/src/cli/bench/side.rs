@@ -47,9 +47,9 @@ impl Side {
         Ok(Self { pid: Some(served.pid()), _served: Some(served), recovers: true, generator })
     }
 
-    /// Starts the floor. Its connections are WebSockets whatever the server's are.
+    /// Starts the floor. Its connections are WebSockets whatever the server's are, and compress nothing.
     pub fn floor(plan: &Plan) -> anyhow::Result<Self> {
-        let shape = Shape { transport: Transport::Websocket, ..plan.shape };
+        let shape = Shape { transport: Transport::Websocket, compress: false, ..plan.shape };
         let floor = Self::of_child(Served::floor()?, plan.source_addresses, shape)?;
         Ok(Self { recovers: false, ..floor })
     }
@@ -57,10 +57,17 @@ impl Side {
     /// Takes the server that runs already, or starts one.
     pub fn server(plan: &Plan) -> anyhow::Result<Self> {
         let Some(target) = &plan.server else {
-            return Self::of_child(Served::wharf()?, plan.source_addresses, plan.shape);
+            let served = Served::wharf(plan.workers, plan.shape.compress)?;
+            return Self::of_child(served, plan.source_addresses, plan.shape);
         };
         let generator = Generator::new(target.clone(), plan.shape)?;
         Ok(Self { pid: plan.pid, _served: None, recovers: true, generator })
+    }
+
+    /// Starts a server like the one that is measured, whose connections are offered no compression.
+    pub fn uncompressed(plan: &Plan) -> anyhow::Result<Self> {
+        let shape = Shape { compress: false, ..plan.shape };
+        Self::of_child(Served::wharf(plan.workers, true)?, plan.source_addresses, shape)
     }
 
     /// Does work that the server is measured by; the work says how many operations it was.
@@ -71,16 +78,29 @@ impl Side {
         self.settle()?;
         self.generator.take_tally();
         let own = process::cpu_ns(std::process::id())?;
-        let before = self.cpu_ns()?;
+        let before = (self.cpu_ns()?, self.workers_cpu_ns());
         let begun = Instant::now();
         let Done { operations, left_out } = work(&mut self.generator)?;
         let wall = begun.elapsed();
         let own = process::cpu_ns(std::process::id())?.saturating_sub(own);
         // What the server still does for these operations belongs to them.
         self.settle()?;
-        let cpu_ns = self.cpu_ns()?.zip(before).map(|(after, before)| after.saturating_sub(before));
-        let Tally { latency, refused, .. } = self.generator.take_tally();
-        Ok(Sample { operations, left_out, refused, wall, cpu_ns, generator_cpu_ns: own, latency })
+        let cpu_ns = self.cpu_ns()?.zip(before.0).map(|(after, before)| after.saturating_sub(before));
+        let workers = self.workers_cpu_ns().into_iter().zip(before.1);
+        let workers_cpu_ns = workers.map(|(after, before)| after.saturating_sub(before)).collect();
+        let Tally { latency, refused, deflated, .. } = self.generator.take_tally();
+        let generator_cpu_ns = own;
+        Ok(Sample {
+            operations,
+            left_out,
+            refused,
+            deflated,
+            wall,
+            cpu_ns,
+            workers_cpu_ns,
+            generator_cpu_ns,
+            latency,
+        })
     }
 
     /// Waits until the server is quiet, so that what follows is not charged with what went before.
@@ -96,6 +116,10 @@ impl Side {
     fn cpu_ns(&self) -> anyhow::Result<Option<u64>> {
         self.pid.map(process::cpu_ns).transpose()
     }
+
+    fn workers_cpu_ns(&self) -> Vec<u64> {
+        self.pid.map(process::workers_cpu_ns).unwrap_or_default()
+    }
 }
 
 /// What was measured while something was done.
@@ -106,9 +130,13 @@ pub struct Sample {
     pub left_out: u64,
     /// Connections that the server had no time for, and which came again.
     pub refused: u64,
+    /// Messages that came compressed.
+    pub deflated: u64,
     pub wall: Duration,
     /// Processor time of the server.
     pub cpu_ns: Option<u64>,
+    /// And of each of its workers, if it is a Wharf.
+    pub workers_cpu_ns: Vec<u64>,
     /// Processor time of this process.
     pub generator_cpu_ns: u64,
     /// Nanoseconds.
@@ -124,8 +152,11 @@ impl Sample {
             sum.operations += sample.operations;
             sum.refused += sample.refused;
             sum.left_out += sample.left_out;
+            sum.deflated += sample.deflated;
             sum.wall += sample.wall;
             sum.cpu_ns = sum.cpu_ns.zip(sample.cpu_ns).map(|(one, other)| one + other);
+            let workers = sum.workers_cpu_ns.iter_mut().zip(&sample.workers_cpu_ns);
+            workers.for_each(|(sum, ns)| *sum += ns);
             sum.generator_cpu_ns += sample.generator_cpu_ns;
             // All histograms have the bounds that `Tally::new` gives them, so this cannot fail.
             let _ = sum.latency.add(&sample.latency);
@@ -141,6 +172,12 @@ impl Sample {
     /// How busy this process was: 1 is a whole processor.
     pub fn generator_busy(&self) -> f64 {
         self.generator_cpu_ns as f64 / (self.wall.as_nanos() as f64).max(1.0)
+    }
+
+    /// How busy each of the server's workers was.
+    pub fn workers_busy(&self) -> impl Iterator<Item = f64> {
+        let wall_ns = (self.wall.as_nanos() as f64).max(1.0);
+        self.workers_cpu_ns.iter().map(move |ns| *ns as f64 / wall_ns)
     }
 
     /// How busy the server was.
@@ -161,8 +198,10 @@ pub mod tests {
             operations,
             left_out: 0,
             refused: 0,
+            deflated: 0,
             wall: Duration::from_secs(1),
             cpu_ns: Some(operations * cpu_us * 1_000),
+            workers_cpu_ns: vec![3_000],
             generator_cpu_ns: (generator_busy * 1e9) as u64,
             latency,
         }
@@ -173,6 +212,7 @@ pub mod tests {
         let sum = Sample::sum(&[sample(100, 10, 0.5), sample(300, 2, 0.1)]).expect("two samples");
         assert_eq!((sum.operations, sum.wall.as_secs(), sum.latency.len()), (400, 2, 400));
         assert_eq!(sum.cpu_us(), Some(4.0));
+        assert_eq!(sum.workers_cpu_ns, [6_000]);
         assert!((sum.generator_busy() - 0.3).abs() < 1e-9);
         assert!((sum.server_busy().expect("measured") - 0.0008).abs() < 1e-9);
         assert!(Sample::sum(&[]).is_none());

@@ -16,6 +16,8 @@ pub struct Tally {
     pub acknowledged: u64,
     /// Publications that came with the reply to a subscription that recovers.
     pub recovered: u64,
+    /// Messages that came compressed.
+    pub deflated: u64,
     /// Times that the server had too much to do for a connection, which came again.
     pub refused: u64,
     /// From when something was due to when it came. Nanoseconds.
@@ -26,7 +28,7 @@ impl Tally {
     pub fn new() -> Self {
         // Three digits of ten minutes in nanoseconds are bounds that the histogram allows.
         let latency = Histogram::new_with_bounds(1, LONGEST_LATENCY_NS, 3).expect("valid bounds");
-        Self { delivered: 0, opened: 0, acknowledged: 0, recovered: 0, refused: 0, latency }
+        Self { delivered: 0, opened: 0, acknowledged: 0, recovered: 0, deflated: 0, refused: 0, latency }
     }
 
     /// Something came that was due at `due_ns`.

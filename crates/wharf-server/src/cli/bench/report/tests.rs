@@ -20,6 +20,8 @@ fn report(operation: Option<&str>, server: Figures, floor: Option<Figures>) -> R
         machine,
         server,
         floor,
+        uncompressed: None,
+        compression: None,
         ratio: Some(1.05),
         ratio_of_rounds: vec![1.07, 1.02, 1.06],
         warnings: Vec::new(),
@@ -46,6 +48,28 @@ floor            6.00  1.00       90000     200     200      200     200   54.0 
 x of single rounds: 1.02 to 1.07, median 1.06
 ";
     assert_eq!(text, expected);
+}
+
+#[test]
+fn compression_and_several_workers_have_lines_of_their_own() {
+    let figures = |cpu_us| Figures::new(&sample(100_000, cpu_us, 0.1), [None; 2], 0);
+    let mut report = report(Some("delivery"), figures(8), Some(figures(4)));
+    report.server.workers_cpu_percent = vec![60.0, 20.0];
+    report.uncompressed = Some(figures(6));
+    report.compression = Some(Compressed {
+        message_bytes: 1_080,
+        deflated_bytes: 480,
+        one_us: 12.3,
+        deliveries: 1_000.0,
+        ratio: Some(1.333),
+        ratio_without_compressing: Some(1.331),
+    });
+    let text = report.table();
+    assert!(text.contains("\nuncompressed           6.00  1.50 "), "{text}");
+    let words = "compressed is 1.33 x uncompressed. One compression (1080 bytes to 480) takes 12.3 us, which is 0.012 us of \
+                 each of its 1000 deliveries: without it 1.33 x\n";
+    assert!(text.contains(words), "{text}");
+    assert!(text.contains("of the workers' time each had: 75 %, 25 %\n"), "{text}");
 }
 
 #[test]

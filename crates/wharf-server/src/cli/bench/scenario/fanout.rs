@@ -21,6 +21,11 @@ pub struct Fanout {
     /// With --saturate: so many publications are on the way at a time.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
     window: u64,
+    /// Agree with the subscribers on permessage-deflate without context takeover, and measure beside it a server that
+    /// compresses nothing. A server of --server must have it switched on, and is measured alone. The floor compresses
+    /// nothing.
+    #[arg(long, conflicts_with = "transport")]
+    compress: bool,
     /// How the subscribers come.
     #[arg(long, value_enum, default_value_t = Transport::Websocket)]
     transport: Transport,
@@ -29,6 +34,9 @@ pub struct Fanout {
 impl Scenario for Fanout {
     fn name(&self) -> &'static str {
         match self {
+            Self { saturate: true, compress: true, .. } => "fanout, saturated and compressed",
+            Self { burst: 1, compress: true, .. } => "fanout, sparse and compressed",
+            Self { compress: true, .. } => "fanout, in bursts and compressed",
             Self { saturate: true, .. } => "fanout, saturated",
             Self { burst: 1, .. } => "fanout, sparse",
             _ => "fanout, in bursts",
@@ -49,6 +57,14 @@ impl Scenario for Fanout {
 
     fn transport(&self) -> Transport {
         self.transport
+    }
+
+    fn compresses(&self) -> bool {
+        self.compress
+    }
+
+    fn shares_connections(&self) -> bool {
+        true
     }
 
     fn prepare(&self, generator: &mut Generator, connections: usize) -> anyhow::Result<()> {

@@ -37,6 +37,10 @@ impl Scenario for Idle {
         self.plain
     }
 
+    fn shares_connections(&self) -> bool {
+        true
+    }
+
     fn connections(&self) -> usize {
         10_000
     }

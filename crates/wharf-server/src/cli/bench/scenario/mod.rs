@@ -88,6 +88,21 @@ pub trait Scenario: std::fmt::Debug {
         false
     }
 
+    /// Each message to its subscribers is compressed.
+    fn compresses(&self) -> bool {
+        false
+    }
+
+    /// Its connections connect and subscribe in one frame.
+    fn opens_in_one_frame(&self) -> bool {
+        false
+    }
+
+    /// Whether one connection may have several channels.
+    fn shares_connections(&self) -> bool {
+        false
+    }
+
     /// Connections, where the user names no number.
     fn connections(&self) -> usize {
         1_000

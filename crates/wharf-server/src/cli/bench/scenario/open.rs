@@ -15,6 +15,9 @@ pub struct Open {
     /// So many connections a second, by schedule; latency counts from when one was due. Without it, from dialing.
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     rate: Option<f64>,
+    /// Connect and subscribe in one WebSocket frame, which is one exchange less.
+    #[arg(long, conflicts_with = "transport")]
+    one_frame: bool,
     /// How the connections come.
     #[arg(long, value_enum, default_value_t = Transport::Websocket)]
     transport: Transport,
@@ -22,7 +25,7 @@ pub struct Open {
 
 impl Scenario for Open {
     fn name(&self) -> &'static str {
-        "open and subscribe"
+        if self.one_frame { "open and subscribe in one frame" } else { "open and subscribe" }
     }
 
     fn operation(&self) -> Option<&'static str> {
@@ -35,6 +38,10 @@ impl Scenario for Open {
 
     fn transport(&self) -> Transport {
         self.transport
+    }
+
+    fn opens_in_one_frame(&self) -> bool {
+        self.one_frame
     }
 
     fn opens_many(&self) -> bool {

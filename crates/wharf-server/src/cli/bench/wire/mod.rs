@@ -64,6 +64,8 @@ pub enum Unit<'a> {
     Upgraded,
     /// Messages, a line each.
     Messages(Cow<'a, [u8]>),
+    /// The same, compressed by itself.
+    Deflated(&'a [u8]),
     /// It was for the wire alone, which has put its answer into [`Out::here`], if there is one.
     Handled,
 }
@@ -77,9 +79,10 @@ pub enum Wire {
 }
 
 impl Wire {
-    pub fn new(transport: Transport) -> Self {
+    /// `deflate`: whether a WebSocket offers compression.
+    pub fn new(transport: Transport, deflate: bool) -> Self {
         match transport {
-            Transport::Websocket => Self::Websocket(websocket::Websocket::new()),
+            Transport::Websocket => Self::Websocket(websocket::Websocket::new(deflate)),
             Transport::Tcp => Self::Lines,
             Transport::Sse => Self::Sse(sse::Sse::default()),
             Transport::Poll => Self::Poll(poll::Poll::default()),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use anyhow::bail;
 use wharf_proto::websocket::{
     CloseCode, FrameError, FrameHeader, Opcode, ReservedBits, Role,
+    deflate::DeflateOffer,
     handshake::{AnswerError, ClientRequest},
     parse_close, write_frame,
 };
@@ -15,14 +16,16 @@ const PATH: &str = "/connection/websocket";
 
 pub struct Websocket {
     open: bool,
+    /// Offers compression, and wants it.
+    deflate: bool,
     key: [u8; 16],
     /// One mask serves all frames: nobody stands between a bench and what it measures.
     mask: [u8; 4],
 }
 
 impl Websocket {
-    pub fn new() -> Self {
-        Self { open: false, key: rand::random(), mask: rand::random() }
+    pub fn new(deflate: bool) -> Self {
+        Self { open: false, deflate, key: rand::random(), mask: rand::random() }
     }
 
     /// Asks for the upgrade.
@@ -32,7 +35,13 @@ impl Websocket {
 
     fn request<'a>(&self, target: &'a Target) -> ClientRequest<'a> {
         let (host, target) = (target.host.as_str(), target.path.as_deref().unwrap_or(PATH));
-        ClientRequest { host, target, key: self.key, subprotocols: &[], deflate: None, headers: &[] }
+        // Without takeover a message is compressed once for all, and nothing need be remembered in order to read it.
+        let deflate = self.deflate.then(|| DeflateOffer {
+            server_no_context_takeover: true,
+            client_no_context_takeover: true,
+            ..DeflateOffer::default()
+        });
+        ClientRequest { host, target, key: self.key, subprotocols: &[], deflate, headers: &[] }
     }
 
     pub fn take<'a>(
@@ -47,11 +56,18 @@ impl Websocket {
                 answer => answer?,
             };
             let Some(answer) = answer else { return Ok(None) };
+            if self.deflate && answer.deflate.is_none() {
+                bail!(
+                    "the server declined to compress: switch it on there (Wharf: `enabled = true` in [compression])"
+                );
+            }
             self.open = true;
             return Ok(Some((Unit::Upgraded, answer.head_bytes)));
         }
-        let Some(Frame { header, payload, length }) = first_frame(bytes)? else { return Ok(None) };
+        let reserved = if self.deflate { ReservedBits::Rsv1 } else { ReservedBits::Forbidden };
+        let Some(Frame { header, payload, length }) = first_frame(bytes, reserved)? else { return Ok(None) };
         let unit = match header.opcode {
+            Opcode::Text | Opcode::Binary if header.fin && header.rsv1 => Unit::Deflated(payload),
             Opcode::Text | Opcode::Binary if header.fin => Unit::Messages(Cow::Borrowed(payload)),
             Opcode::Ping => {
                 write_frame(&mut out.here, Opcode::Pong, payload, Some(self.mask));
@@ -85,8 +101,8 @@ struct Frame<'a> {
 }
 
 /// The first frame in what a server sent; `None` if it is not whole yet.
-fn first_frame(bytes: &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
-    let Some((header, head)) = FrameHeader::parse(bytes, Role::Client, ReservedBits::Forbidden)? else {
+fn first_frame(bytes: &[u8], reserved: ReservedBits) -> Result<Option<Frame<'_>>, FrameError> {
+    let Some((header, head)) = FrameHeader::parse(bytes, Role::Client, reserved)? else {
         return Ok(None);
     };
     let length = usize::try_from(header.payload_len).ok().and_then(|payload| head.checked_add(payload));
@@ -115,7 +131,9 @@ mod tests {
 
     fn stamps(bytes: &[u8]) -> (Vec<u64>, usize) {
         let (mut found, mut at) = (Vec::new(), 0);
-        while let Some(frame) = first_frame(&bytes[at..]).expect("frames of a server") {
+        while let Some(frame) =
+            first_frame(&bytes[at..], ReservedBits::Forbidden).expect("frames of a server")
+        {
             assert_eq!(frame.header.opcode, Opcode::Text);
             found.extend(messages(frame.payload).map(|message| match hear(message) {
                 Heard::Stamped(stamp) => stamp,
@@ -142,7 +160,7 @@ mod tests {
     #[test]
     fn a_ping_is_answered_with_its_payload_and_a_close_ends_the_run_with_its_reason() {
         let (target, mut out) = (Target::loopback(1), Out::default());
-        let mut websocket = Websocket { open: true, ..Websocket::new() };
+        let mut websocket = Websocket { open: true, ..Websocket::new(false) };
         let mut frames = BytesMut::new();
         write_frame(&mut frames, Opcode::Ping, b"here?", None);
         let taken = websocket.take(&frames, &target, &mut out).expect("a ping");
