@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::process::command;
+use crate::{
+    marks::replaced,
+    process::{command, said},
+};
 
 const ROUNDS: u64 = 5;
 const DATA: &str = "docs/codec.json";
@@ -68,7 +71,7 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool> {
     fs::write(root.join(DATA), serde_json::to_string_pretty(&data)? + "\n")?;
     let document = root.join(DOCUMENT);
     let text = fs::read_to_string(&document).with_context(|| format!("cannot read {DOCUMENT}"))?;
-    fs::write(&document, replaced(&text, &report(&data, &rows))?)?;
+    fs::write(&document, replaced(&text, MARKS, &report(&data, &rows))?)?;
     println!("wrote {DATA} and {DOCUMENT}");
     Ok(true)
 }
@@ -132,12 +135,6 @@ fn least_of(sample: &Value) -> Option<f64> {
     numbers("times")?.iter().zip(numbers("iters")?).map(|(time, count)| time / count).min_by(f64::total_cmp)
 }
 
-/// What a program says in one line, or nothing.
-fn said(root: &Path, program: &str, arguments: &str) -> String {
-    let output = command(root, program, arguments).output();
-    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
 fn processor(cpuinfo: &str) -> String {
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or("unknown", |(_, model)| model).to_owned()
@@ -150,14 +147,6 @@ fn versions(lock: &str) -> BTreeMap<String, String> {
     let pairs =
         lines.windows(2).filter_map(|pair| Some((value(pair[0], "name = ")?, value(pair[1], "version = ")?)));
     pairs.filter(|(name, _)| CODECS.contains(&&name[..]) || name == "simdutf8").collect()
-}
-
-/// The text between the marks, made anew.
-fn replaced(document: &str, report: &str) -> Result<String> {
-    let found =
-        document.split_once(MARKS.0).and_then(|(before, rest)| Some((before, rest.split_once(MARKS.1)?.1)));
-    let (before, after) = found.with_context(|| format!("{DOCUMENT} lacks the lines {MARKS:?}"))?;
-    Ok(format!("{before}{}\n\n{report}\n{}{after}", MARKS.0, MARKS.1))
 }
 
 fn report(data: &Value, rows: &[Row]) -> String {
@@ -261,14 +250,6 @@ mod tests {
         let sample = json!({ "iters": [1.0, 10.0, 100.0], "times": [9.0, 50.0, 700.0] });
         assert_eq!(least_of(&sample), Some(5.0));
         assert_eq!(least_of(&json!({})), None);
-    }
-
-    #[test]
-    fn writes_between_the_marks_and_nowhere_else() {
-        let document = format!("before\n{}\nold\n{}\nafter\n", MARKS.0, MARKS.1);
-        let expected = format!("before\n{}\n\nnew\n{}\nafter\n", MARKS.0, MARKS.1);
-        assert_eq!(replaced(&document, "new").ok(), Some(expected));
-        assert!(replaced("no marks", "new").is_err());
     }
 
     #[test]

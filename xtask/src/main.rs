@@ -7,7 +7,9 @@
 //! cargo xtask autobahn                    the Autobahn cases against the examples of both sides
 //! cargo xtask fuzz [TARGET] [SECONDS]     fuzz one target or all, long by default
 //! cargo xtask bench-codec [ROUNDS]        the WebSocket codec beside its peers; writes docs/codec.md
-//! cargo xtask instructions                what the codec's operations take under callgrind, held to bounds
+//! cargo xtask growth [--quick]            how `wharf bench` finds cost and memory to grow; writes docs/growth.json
+//! cargo xtask plot                        draws docs/growth/*.svg and writes the tables of docs/performance.md
+//! cargo xtask instructions                what operations of codec and server take under callgrind, held to bounds
 //! cargo xtask dist                        a release build, and a check of its size
 //! cargo xtask lean                        how long a release build takes from nothing
 //! ```
@@ -18,10 +20,13 @@ mod bench_codec;
 mod count;
 mod dist;
 mod fuzz;
+mod growth;
 mod instructions;
 mod judges;
 mod lint;
+mod marks;
 mod packages;
+mod plot;
 mod process;
 mod stage;
 mod test;
@@ -34,7 +39,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask test | tidy | lint | autobahn | fuzz [TARGET] [SECONDS] | bench-codec [ROUNDS] | instructions | dist | lean";
+const USAGE: &str = "usage: cargo xtask test | tidy | lint | autobahn | fuzz [TARGET] [SECONDS] | bench-codec [ROUNDS] | growth [--quick] | plot | instructions | dist | lean";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,6 +64,8 @@ fn run(words: &[&str]) -> Result<bool> {
         ["autobahn"] => autobahn::run(&root),
         ["fuzz", rest @ ..] => fuzz::run_long(&root, rest),
         ["bench-codec", rest @ ..] => bench_codec::run(&root, rest),
+        ["growth", rest @ ..] => growth::run(&root, rest),
+        ["plot"] => plot::run(&root),
         ["instructions"] => instructions::run(&root),
         ["dist"] => dist::run(&root),
         ["lean"] => dist::run_lean(&root),

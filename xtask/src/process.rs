@@ -66,6 +66,12 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     finish(command, Instant::now() + Duration::from_secs(10)).is_ok_and(|finished| finished.success)
 }
 
+/// What a program says in one line, or nothing.
+pub fn said(root: &Path, program: &str, arguments: &str) -> String {
+    let output = command(root, program, arguments).output();
+    output.map_or_else(|_| String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// Appends all of `reader` to `output`; the channel hears of the end.
 fn collect(mut reader: io::PipeReader, output: Arc<Mutex<Vec<u8>>>) -> mpsc::Receiver<()> {
     let (done, read_to_end) = mpsc::sync_channel(1);
