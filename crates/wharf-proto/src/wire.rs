@@ -216,6 +216,7 @@ mod tests {
             DialectId::EventsOne,
             DialectId::EventsMany,
             DialectId::Echo,
+            DialectId::Device,
         ];
         let framings = [
             FramingId::Websocket,

@@ -27,6 +27,8 @@ pub enum DialectId {
     EventsMany,
     /// Every message comes back as it is.
     Echo,
+    /// Devices, each kind in a format of its own.
+    Device,
 }
 
 /// All dialects, in the order of [`DialectId`].
@@ -36,6 +38,7 @@ pub const ALL: &[&dyn Dialect] = &[
     &events::EventsOne,
     &events::EventsMany,
     &echo::Echo,
+    &crate::device::Device,
 ];
 
 /// The code with which a one-way dialect says that a connect failed (Centrifuge protocol, unidirectional
@@ -63,6 +66,7 @@ mod tests {
             (EventsOne, "events_one"),
             (EventsMany, "events_many"),
             (Echo, "echo"),
+            (Device, "device"),
         ];
         assert_eq!(ALL.len(), expected.len());
         for (id, name) in expected {

@@ -5,6 +5,7 @@
 
 mod compile;
 mod escape;
+mod explain;
 mod find;
 mod open;
 mod reader;
@@ -25,6 +26,7 @@ pub use self::open::Fault;
 pub use self::reader::{FrameReader, Piece};
 pub use self::write::Unframeable;
 use super::{
+    checksum::Checksum,
     error::ProfileError,
     spec::{ChecksumSpec, Endian, FramingSpec, Junk},
 };
@@ -119,6 +121,11 @@ impl DeviceFraming {
         matches!(self.0.cut, Cut::Datagram)
     }
 
+    /// The checksum that frames bear.
+    pub(in crate::device) fn checksum(&self) -> Option<Checksum> {
+        self.0.sum.as_ref().map(|sum| sum.kind)
+    }
+
     /// What was left out so far.
     pub fn counters(&self) -> &Counters {
         &self.0.counters
@@ -184,7 +191,7 @@ fn put_number(value: u64, endian: Endian, to: &mut [u8]) {
 }
 
 /// Reads at most 8 bytes.
-fn number(bytes: &[u8], endian: Endian) -> u64 {
+pub(in crate::device) fn number(bytes: &[u8], endian: Endian) -> u64 {
     let fold = |value, byte: &u8| value << 8 | u64::from(*byte);
     match endian {
         Endian::Big => bytes.iter().fold(0, fold),
