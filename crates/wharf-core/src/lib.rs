@@ -6,6 +6,7 @@
 pub mod broker;
 mod channel_map;
 pub mod hub;
+pub mod lived_time;
 pub mod liveness;
 pub mod memory;
 pub mod namespace;

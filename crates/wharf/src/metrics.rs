@@ -181,6 +181,8 @@ pub struct Metrics {
     pub http_timeouts: Counter,
     /// Publications by the server API.
     pub api_publications: Counter,
+    /// Milliseconds in which no thread of the process got to look at the clock, and that were not counted as time.
+    pub stood_still_ms: Counter,
 }
 
 impl Metrics {
@@ -196,6 +198,7 @@ impl Metrics {
             http_refusals: Counter::default(),
             http_timeouts: Counter::default(),
             api_publications: Counter::default(),
+            stood_still_ms: Counter::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use wharf_core::{
     broker::{Context, Engine},
     hub::Directory,
+    lived_time::LivedTime,
     session::Rules,
     time::Millis,
 };
@@ -58,6 +59,7 @@ pub struct Node {
     /// Certificates, set before the first connection is accepted; without them TLS is refused.
     pub tls: OnceLock<Tls>,
     started: Instant,
+    clock: LivedTime,
     /// For calls of the engine from outside of workers, which have generators of their own.
     rng: Mutex<StdRng>,
 }
@@ -91,14 +93,31 @@ impl Node {
             devices: Devices::new(settings.devices.len()),
             tls: OnceLock::new(),
             started: Instant::now(),
+            clock: LivedTime::default(),
             rng: Mutex::new(rng),
             settings,
         })
     }
 
-    /// The time on the node's own clock.
+    /// The time on the node's own clock, the same for all its threads. It is monotonic, whatever the machine's date
+    /// does, and leaves out what the process has not lived ([`wharf_core::lived_time`]): somebody must ask each second.
     pub fn now(&self) -> Millis {
-        Millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let look = self.clock.look(elapsed_ms);
+        if look.stood_still_ms > 0 {
+            self.stood_still(look.stood_still_ms);
+        }
+        look.now
+    }
+
+    #[cold]
+    fn stood_still(&self, ms: u64) {
+        self.metrics.stood_still_ms.add(ms);
+        tracing::warn!(
+            seconds = ms as f64 / 1_000.0,
+            "this process stood still: it was stopped, its machine was suspended, or it got no processor; nobody's time \
+             has run meanwhile, but clients may have given this server up"
+        );
     }
 
     /// Calls the engine from outside of a worker.

@@ -392,8 +392,9 @@ impl Liveness {
         u64::from((self.interval_ms / PING_MOMENTS).next_power_of_two())
     }
 
+    /// 0 also where the peer was heard after `now`: the deadlines of a moment may be served a little later.
     fn silent_ms(&self, now: Millis) -> u32 {
-        low(now).wrapping_sub(self.heard)
+        u32::try_from(low(now).wrapping_sub(self.heard).cast_signed()).unwrap_or(0)
     }
 
     fn heard_after(&self, moment: Millis, now: Millis) -> bool {
@@ -401,7 +402,8 @@ impl Liveness {
     }
 }
 
-/// The lower half of a moment. Silence is measured by it: less than 49 days, since no interval is longer than a day.
+/// The lower half of a moment. Silence is measured by it: less than 24 days, since nobody is silent for longer than
+/// [`MOST_MISSES`] and one times [`LONGEST_INTERVAL_MS`] and lives.
 fn low(moment: Millis) -> u32 {
     moment.0 as u32
 }

@@ -306,3 +306,12 @@ fn asking_too_early_does_nothing() {
         assert_eq!(peer.machine.poll_timeout(), due);
     }
 }
+
+#[test]
+fn who_was_heard_after_the_moment_that_is_served_was_heard() {
+    let mut peer = Peer::new(policy(Heartbeat::Pong));
+    peer.next();
+    let due = peer.machine.poll_timeout().unwrap();
+    peer.machine.handle_traffic(due.after_ms(40));
+    assert_eq!(peer.machine.handle_timeout(due), Verdict::Alive);
+}

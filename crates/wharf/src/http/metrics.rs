@@ -124,6 +124,7 @@ fn front(node: &Node, registry: &mut Registry) {
         ("http_refusals", "HTTP requests refused as malformed", &metrics.http_refusals),
         ("http_timeouts", "Connections whose first bytes or head came too late", &metrics.http_timeouts),
         ("api_publications", "Publications by the server API", &metrics.api_publications),
+        ("stood_still_milliseconds", "Time in which the process did not run", &metrics.stood_still_ms),
     ] {
         count(registry, name, help, counter.total());
     }

@@ -3,6 +3,7 @@
 use std::io;
 
 use bytes::BytesMut;
+use wharf_core::time::Millis;
 use wharf_proto::{
     Disconnect,
     message::Push,
@@ -181,9 +182,8 @@ impl Worker {
         self.unread.push_back(key);
     }
 
-    /// Time has come for this connection.
-    pub(super) fn handle_deadline(&mut self, index: u32) {
-        let now = self.now;
+    /// Time has come to `now` for this connection, and what came by then was read.
+    pub(super) fn handle_deadline(&mut self, index: u32, now: Millis) {
         let stall_ms = self.node.settings.times.write_stall_ms;
         let draining = self.draining;
         let Some(connection) = self.connections.at(index) else { return };

@@ -13,7 +13,7 @@ use std::{
 use mio::{Events, Interest, Poll, Registry, Token};
 use tokio::{runtime::Handle, sync::Notify};
 
-use super::{Wake, Worker, World};
+use super::{Sweep, Wake, Worker, World};
 use crate::{
     node::Node,
     ring::{Ring, Sending},
@@ -100,10 +100,14 @@ pub async fn drive(
 ) -> io::Result<()> {
     let watched = Watched::new(set.poll.registry().as_fd().try_clone_to_owned()?)?;
     let mut events = Events::with_capacity(EVENTS);
+    let mut sweep = Sweep::new(node.now());
     loop {
-        worker.begin(node.now());
+        let now = node.now();
+        worker.begin(now);
         poll_now(&mut set.poll, &mut events)?;
+        let mut taken = 0;
         for event in &events {
+            taken += 1;
             let key = event.token().0 as u64;
             if event.is_read_closed() {
                 worker.handle_read_closed(key);
@@ -112,8 +116,9 @@ pub async fn drive(
             let writable = event.is_writable() || event.is_write_closed();
             worker.handle_ready(key, readable, writable);
         }
-        let more = !events.is_empty();
-        worker.tick(node.now());
+        sweep.handle_piece(now, taken, EVENTS, worker.connections());
+        let more = taken > 0;
+        worker.tick_read_until(node.now(), sweep.read_until());
         if stop(&worker) {
             return Ok(());
         }

@@ -20,6 +20,7 @@
 //! | `book` | ends -> ledger |
 //! | `silence` | silences, as connections live through them |
 //! | `poll` | sessions that ask by HTTP |
+//! | `sweep` | up to when everything was read |
 //! | `tick` | the order of all that |
 //! | `drive` | the real event set |
 
@@ -46,6 +47,7 @@ pub mod request;
 mod session_key;
 mod silence;
 mod slab;
+mod sweep;
 mod tick;
 mod timers;
 mod traffic;
@@ -67,6 +69,7 @@ pub use self::request::{
     AskFailure, Attachment, DeviceAsk, DeviceOrigin, Opening, Parts, PollAnswer, PollRequest, Selector,
     SessionKey, ToWorker,
 };
+pub use self::sweep::Sweep;
 use self::{
     compressor::Compressor, connection::Connection, inbox::Drained, outbox::Spare, slab::Slab, timers::Wheel,
 };

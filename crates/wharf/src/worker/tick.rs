@@ -52,12 +52,18 @@ impl Worker {
         }
     }
 
-    /// Does what is to be done now. Call it after the ready transports were handled.
+    /// Does what is to be done now. Call it after all ready transports were handled.
     pub fn tick(&mut self, now: Millis) {
+        self.tick_read_until(now, now);
+    }
+
+    /// As [`Worker::tick`], where only what was ready by an earlier moment is known to be handled. A peer whose time has
+    /// run out since may have answered: its deadline waits.
+    pub fn tick_read_until(&mut self, now: Millis, read_until: Millis) {
         self.now = now;
         self.read_unread();
         self.take_inbox();
-        self.serve_deadlines();
+        self.serve_deadlines(read_until);
         self.end_slow();
         self.flush_dirty();
         self.end_over_budget();
@@ -155,18 +161,17 @@ impl Worker {
         }
     }
 
-    fn serve_deadlines(&mut self) {
+    fn serve_deadlines(&mut self, until: Millis) {
         let mut due = std::mem::take(&mut self.due);
-        self.wheel.take_due(self.now, &mut due);
+        self.wheel.take_due(until, &mut due);
         for key in due.drain(..) {
             let Some(index) = self.connections.resolve(key) else { continue };
-            let now = self.now;
             let Some(connection) = self.connections.at(index) else { continue };
-            if connection.scheduled_at.time() > now {
+            if connection.scheduled_at.time() > until {
                 continue; // An earlier turn has put it in again.
             }
             connection.scheduled_at = Moment::NEVER;
-            self.handle_deadline(index);
+            self.handle_deadline(index, until);
             self.schedule(index);
         }
         self.due = due;

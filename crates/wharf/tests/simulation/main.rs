@@ -5,6 +5,7 @@
 mod client;
 mod devices;
 mod endings;
+mod freezing;
 mod ledger;
 mod polls;
 mod recovery;

@@ -19,11 +19,12 @@ use wharf::{
     node::Node,
     settings::Settings,
     transport::{PathState, Transport, Vitals},
-    worker::{Attachment, DeviceOrigin, Inbox, Opening, Parts, ToWorker, Worker, World},
+    worker::{Attachment, DeviceOrigin, Inbox, Opening, Parts, Sweep, ToWorker, Worker, World},
 };
 use wharf_core::{
     broker::{Engine, Pending, PublishRequest},
     hub::Directory,
+    lived_time::LivedTime,
     memory::{MemoryEngine, MemoryLimits},
     session::Heartbeat,
     testing::link::{End, Link, LinkOptions},
@@ -114,6 +115,11 @@ struct Thread {
     worker: Worker,
     woken: Arc<AtomicBool>,
     sockets: Vec<Arc<Mutex<Socket>>>,
+    /// Events that the event set hands out at once.
+    events_a_turn: usize,
+    sweep: Sweep,
+    /// The thread gets no processor.
+    held_up: bool,
 }
 
 /// The machine.
@@ -126,7 +132,12 @@ pub struct Machine {
     calls: SimulatedWorld,
     /// Connections that were given to workers.
     pub attached: u64,
+    clock: LivedTime,
+    elapsed_ms: u64,
 }
+
+/// When the machine starts: not at 0, so that what forgets to add shows.
+const START: Millis = Millis(1_000_000);
 
 /// How much time one step takes, in milliseconds.
 pub const STEP_MS: u64 = 10;
@@ -150,16 +161,24 @@ impl Machine {
         let make =
             |directory: Arc<Directory>| wrap(Arc::new(MemoryEngine::new(directory, MemoryLimits::default())));
         let node = Node::new(settings, inboxes, [seed as u8; 32], make);
-        let now = Millis(1_000_000);
+        let now = START;
         let calls = SimulatedWorld::default();
         let mut rng = StdRng::seed_from_u64(seed);
         let threads = woken.into_iter().enumerate().map(|(index, woken)| {
             let world = Box::new(calls.clone());
             let worker = Worker::new(Arc::clone(&node), index as u16, world, rng.random(), now);
-            Thread { worker, woken, sockets: Vec::new() }
+            Thread {
+                worker,
+                woken,
+                sockets: Vec::new(),
+                events_a_turn: usize::MAX,
+                sweep: Sweep::new(now),
+                held_up: false,
+            }
         });
         let threads = threads.collect();
-        Self { node, now, rng, seed, threads, calls, attached: 0 }
+        let clock = LivedTime::default();
+        Self { node, now, rng, seed, threads, calls, attached: 0, clock, elapsed_ms: 0 }
     }
 
     /// Over the memory engine itself.
@@ -221,10 +240,32 @@ impl Machine {
     /// All workers have their turn, if there is a reason for one, and then time passes.
     pub fn step(&mut self) {
         for thread in &mut self.threads {
-            thread.take_turn(self.now);
+            if !thread.held_up {
+                thread.take_turn(self.now);
+            }
         }
         self.poll_calls();
-        self.now = self.now.after_ms(STEP_MS);
+        self.elapse_ms(STEP_MS);
+    }
+
+    fn elapse_ms(&mut self, ms: u64) {
+        self.elapsed_ms += ms;
+        self.now = START.after_ms(self.clock.look(self.elapsed_ms).now.0);
+    }
+
+    /// The process is stopped, as by SIGSTOP, and goes on after so long. Its peers and their sockets are not.
+    pub fn freeze_ms(&mut self, ms: u64) {
+        self.elapse_ms(ms);
+    }
+
+    /// One worker gets no processor, while the others do, or gets it again.
+    pub fn hold_up(&mut self, worker: usize, held_up: bool) {
+        self.threads[worker].held_up = held_up;
+    }
+
+    /// The event sets hand out so many events at once, and more with the next look.
+    pub fn hand_out_events(&mut self, at_once: usize) {
+        self.threads.iter_mut().for_each(|thread| thread.events_a_turn = at_once);
     }
 
     pub fn steps(&mut self, count: usize) {
@@ -312,7 +353,12 @@ impl Thread {
     fn take_turn(&mut self, now: Millis) {
         self.sockets.retain(|socket| socket.lock().unwrap().end.is_some());
         let mut events = Vec::new();
+        let mut looked_at = 0;
         for socket in &self.sockets {
+            if events.len() == self.events_a_turn {
+                break;
+            }
+            looked_at += 1;
             let mut socket = socket.lock().unwrap();
             let (key, was_full) = (socket.key, socket.was_full);
             if let Some(end) = &socket.end {
@@ -323,16 +369,22 @@ impl Thread {
                 socket.was_full = !has_room;
             }
         }
+        // What was ready first is handed out first; the next look begins with the others.
+        let sockets = self.sockets.len();
+        self.sockets.rotate_left(if sockets == 0 { 0 } else { looked_at % sockets });
         let woken = self.woken.swap(false, Ordering::SeqCst);
         let due = self.worker.next_deadline().is_some_and(|due| due <= now);
         if events.is_empty() && !woken && !due && !self.worker.has_work() {
             return;
         }
+        let taken = events.len();
         self.worker.begin(now);
         for (key, readable, writable) in events {
             self.worker.handle_ready(key, readable, writable);
         }
-        self.worker.tick(now);
+        let connections = self.worker.connections();
+        self.sweep.handle_piece(now, taken, self.events_a_turn, connections);
+        self.worker.tick_read_until(now, self.sweep.read_until());
         for socket in &self.sockets {
             let mut socket = socket.lock().unwrap();
             socket.was_full |= socket.end.as_ref().is_some_and(|end| !end.writable());
