@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -20,7 +20,12 @@ use wharf_core::{
 use wharf_proto::{message::ClientId, websocket::deflate::CompressorBudget};
 
 use crate::{
-    devices::Devices, http::access::Access, metrics::Metrics, settings::Settings, tls::Tls, worker::Inbox,
+    devices::Devices,
+    http::access::Access,
+    metrics::Metrics,
+    settings::{ListenAddress, Settings},
+    tls::Tls,
+    worker::Inbox,
 };
 
 /// What clients and operators are told.
@@ -58,6 +63,8 @@ pub struct Node {
     pub devices: Devices,
     /// Certificates, set before the first connection is accepted; without them TLS is refused.
     pub tls: OnceLock<Tls>,
+    /// The addresses as the kernel has them, set before the first connection is accepted.
+    pub addresses: OnceLock<Vec<ListenAddress>>,
     started: Instant,
     clock: LivedTime,
     /// For calls of the engine from outside of workers, which have generators of their own.
@@ -92,6 +99,7 @@ impl Node {
             access: Access::new(&settings),
             devices: Devices::new(settings.devices.len()),
             tls: OnceLock::new(),
+            addresses: OnceLock::new(),
             started: Instant::now(),
             clock: LivedTime::default(),
             rng: Mutex::new(rng),
@@ -118,6 +126,24 @@ impl Node {
             "this process stood still: it was stopped, its machine was suspended, or it got no processor; nobody's time \
              has run meanwhile, but clients may have given this server up"
         );
+    }
+
+    /// A moment of the node's clock by the calendar, in milliseconds since 1970.
+    pub fn unix_ms(&self, moment: Millis) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(self.now().ms_since(moment))
+    }
+
+    /// What a listener of an [`crate::ledger::Origin`] is called: its address, or the name of a device listener.
+    pub fn listener_name(&self, listener: u8) -> Option<String> {
+        let addresses = self.addresses.get().unwrap_or(&self.settings.listen);
+        let number = usize::from(listener);
+        let device = || self.settings.devices.get(number.checked_sub(addresses.len())?);
+        match addresses.get(number) {
+            Some(ListenAddress::Tcp(address)) => Some(format!("tcp://{address}")),
+            Some(ListenAddress::Unix(path)) => Some(format!("unix:{}", path.display())),
+            None => device().map(|device| device.name.to_string()),
+        }
     }
 
     /// Calls the engine from outside of a worker.

@@ -152,6 +152,7 @@ fn start_keeper(
                 Ok(listeners) => listeners,
                 Err(error) => return told.send(Err(error)).unwrap_or_default(),
             };
+            node.addresses.set(listeners.addresses()).ok(); // The node is new, so nobody has set it.
             told.send(Ok(listeners.addresses())).unwrap_or_default();
             tokio::select! {
                 // Also ends with the runtime that accepts.

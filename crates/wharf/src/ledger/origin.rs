@@ -31,6 +31,14 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Reads an address, or what [`Network`] displays: the network that it is in.
+    pub fn parse(text: &str) -> Option<Self> {
+        let address: IpAddr = text.split('/').next()?.parse().ok()?;
+        Some(Self::of(address))
+    }
+}
+
 impl fmt::Display for Network {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,7 +65,8 @@ impl Origin {
     /// Nobody knows: a poll session, which no connection carries.
     pub const UNKNOWN: Self = Self { listener: u8::MAX, network: None };
 
-    /// A connection that a listener has taken.
+    /// A connection that a listener has taken: an address of `Settings::listen` by its number, or behind those a device
+    /// listener by its own.
     pub fn new(listener: usize, address: Option<IpAddr>) -> Self {
         // Who has more than 254 addresses finds the rest under one name.
         let listener = u8::try_from(listener).unwrap_or(u8::MAX);
@@ -78,6 +87,14 @@ mod tests {
         assert_eq!(network("203.0.113.77"), "203.0.113.0/24");
         assert_eq!(network("2001:db8:7:8::9"), "2001:db8:7::/48");
         assert_eq!(network("::ffff:203.0.113.77"), "203.0.113.0/24", "IPv4 by an IPv6 socket");
+    }
+
+    #[test]
+    fn a_network_reads_back_as_it_shows() {
+        for text in ["203.0.113.0/24", "2001:db8:7::/48"] {
+            assert_eq!(Network::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Network::parse("home"), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod unix;
 
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     os::fd::RawFd,
 };
 
@@ -52,6 +53,10 @@ pub trait Transport: Send + 'static {
     /// Where the peer came from, as far as it is known.
     fn origin(&self) -> Origin {
         Origin::UNKNOWN
+    }
+    /// The peer's address, while the connection is there. Costs a system call.
+    fn peer(&self) -> Option<SocketAddr> {
+        None
     }
     /// What has moved, and how the path does; also after the end. Costs a system call at the most.
     fn vitals(&self) -> Vitals {

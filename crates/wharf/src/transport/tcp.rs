@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice, Read, Write},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
     os::fd::{AsRawFd, RawFd},
 };
 
@@ -51,6 +51,8 @@ pub trait Socket: Read + Write + AsRawFd + mio::event::Source + Send + 'static {
     type Count: Count;
     /// `shutdown(2)`.
     fn shutdown(&self, how: Shutdown) -> io::Result<()>;
+    /// The peer's address, where it has one.
+    fn peer(&self) -> Option<SocketAddr>;
     /// What the kernel has counted.
     fn vitals(&self) -> Vitals;
 }
@@ -79,6 +81,9 @@ impl Socket for mio::net::TcpStream {
     type Count = ();
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         mio::net::TcpStream::shutdown(self, how)
+    }
+    fn peer(&self) -> Option<SocketAddr> {
+        self.peer_addr().ok()
     }
     fn vitals(&self) -> Vitals {
         tcp_vitals(self)
@@ -125,6 +130,10 @@ impl<S: Socket> Transport for SocketTransport<S> {
 
     fn origin(&self) -> Origin {
         self.origin
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.socket.as_ref().and_then(S::peer)
     }
 
     fn vitals(&self) -> Vitals {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IoSlice, Read, Write},
-    net::Shutdown,
+    net::{Shutdown, SocketAddr},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -172,6 +172,10 @@ impl Transport for TlsTransport {
 
     fn origin(&self) -> Origin {
         self.origin
+    }
+
+    fn peer(&self) -> Option<SocketAddr> {
+        self.socket.peer_addr().ok()
     }
 
     /// The bytes are those on the wire, encrypted.

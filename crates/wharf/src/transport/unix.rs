@@ -1,6 +1,9 @@
 //! Unix paths: the same socket calls as TCP, without a network.
 
-use std::{io, net::Shutdown};
+use std::{
+    io,
+    net::{Shutdown, SocketAddr},
+};
 
 use super::{
     Vitals,
@@ -22,6 +25,9 @@ impl Socket for mio::net::UnixStream {
     type Count = Counted;
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         mio::net::UnixStream::shutdown(self, how)
+    }
+    fn peer(&self) -> Option<SocketAddr> {
+        None
     }
     fn vitals(&self) -> Vitals {
         Vitals::default()

@@ -21,6 +21,7 @@
 //! | `silence` | silences, as connections live through them |
 //! | `poll` | sessions that ask by HTTP |
 //! | `sweep` | up to when everything was read |
+//! | `listing` | who is connected, and who was |
 //! | `tick` | the order of all that |
 //! | `drive` | the real event set |
 
@@ -38,6 +39,7 @@ mod device;
 pub mod drive;
 mod inbox;
 mod join;
+pub mod listing;
 mod moment;
 mod outbox;
 mod perform;

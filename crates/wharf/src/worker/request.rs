@@ -16,6 +16,7 @@ use wharf_proto::{
     wire::{Conversation, Deframer, WireId},
 };
 
+use super::listing::{ListConnections, ListEnded};
 use crate::transport::Transport;
 
 /// A connection for a worker to own.
@@ -185,6 +186,10 @@ pub enum ToWorker {
     Unsubscribe { channel: Channel, selector: Arc<Selector> },
     /// End whom the selector means.
     Disconnect { selector: Arc<Selector>, disconnect: Disconnect },
+    /// Say who is connected.
+    ListConnections(ListConnections),
+    /// Say who was.
+    ListEnded(ListEnded),
     /// SIGTERM: end every connection within the time, spread out.
     Drain { within_ms: u64 },
 }

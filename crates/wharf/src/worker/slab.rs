@@ -83,6 +83,11 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Behind the highest number that was ever given.
+    pub fn end(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
     /// The numbers of all values.
     pub fn indices(&self) -> Vec<u32> {
         let filled = self.slots.iter().enumerate().filter(|(_, slot)| slot.value.is_some());

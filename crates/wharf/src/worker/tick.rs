@@ -157,6 +157,8 @@ impl Worker {
                 }
             }
             ToWorker::Disconnect { selector, disconnect } => self.disconnect_selected(&selector, &disconnect),
+            ToWorker::ListConnections(question) => self.list_connections(question),
+            ToWorker::ListEnded(question) => self.list_ended(question),
             ToWorker::Drain { within_ms } => self.drain(within_ms),
         }
     }

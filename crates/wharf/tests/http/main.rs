@@ -1,6 +1,7 @@
 //! A whole server, asked over real sockets by clients that say exactly what each test wants said.
 
 mod api;
+mod connections;
 mod detection;
 mod http2;
 mod polling;

@@ -7,7 +7,10 @@ use tokio::sync::oneshot;
 use wharf::{
     ledger::{ENDS_KEPT, Ended, Ledger, Verdict},
     settings::Settings,
-    worker::{PollRequest, Selector, ToWorker},
+    worker::{
+        PollRequest, Selector, ToWorker,
+        listing::{Filter, ListConnections, Order, WALKED_A_PAGE},
+    },
 };
 use wharf_core::testing::link::{End, LinkOptions};
 use wharf_proto::Disconnect;
@@ -169,4 +172,25 @@ fn a_reset_in_the_midst_is_a_reset_and_a_close_is_the_peers() {
     assert_eq!((reset.verdict, reset.quiet_ms), (Verdict::Reset, 0));
     let gone = end_of(4, Way::Websocket, 1_000, Client::hang_up);
     assert_eq!((gone.verdict, &*gone.reason), (Verdict::ClosedByPeer, "without a farewell"));
+}
+
+#[test]
+fn a_page_looks_at_a_bounded_number_of_connections_however_many_there_are() {
+    let mut machine = Machine::plain(5, Settings::development());
+    let count = WALKED_A_PAGE + 500;
+    let _ends: Vec<_> = (0..count).map(|_| machine.dial(0, LinkOptions::default(), Shape::lines())).collect();
+    machine.steps(3);
+    let (mut from, mut seen, mut pages) = (Some(0), 0, 0);
+    while let Some(entry) = from {
+        let (answer, mut page) = oneshot::channel();
+        let (filter, order) = (Arc::new(Filter::default()), Order::Oldest);
+        let question =
+            ListConnections { filter, order, from: entry, limit: 10_000, better_than: None, answer };
+        machine.send(0, ToWorker::ListConnections(question));
+        machine.steps(2);
+        let page = page.try_recv().expect("a page a tick");
+        assert!(page.rows.len() <= WALKED_A_PAGE);
+        (from, seen, pages) = (page.next, seen + page.rows.len(), pages + 1);
+    }
+    assert_eq!((seen, pages), (count, 2));
 }

@@ -3,6 +3,7 @@
 mod batch;
 mod channels;
 mod clients;
+mod connections;
 mod node;
 mod publish;
 
@@ -110,6 +111,7 @@ async fn call(method: &str, params: &str, context: &Context) -> Outcome {
         "history" => channels::history(read(params)?, node).await,
         "history_remove" => channels::history_remove(read(params)?, node).await,
         "channels" => channels::channels(read(params)?, node),
+        "connections" => connections::connections(read(params)?, node).await,
         "info" => node::info(node),
         "subscribe" | "refresh" | "rpc" => Err(ErrorReply::NOT_AVAILABLE.into()),
         _ => Err(ErrorReply::METHOD_NOT_FOUND.into()),
