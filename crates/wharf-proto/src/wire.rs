@@ -75,6 +75,12 @@ pub trait Framing: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// Appends `message`, framed.
     fn frame(&self, kind: MessageKind, message: &[u8], out: &mut BytesMut);
+    /// Appends `message`, framed, if whoever reads the frame reads this one message. Otherwise appends nothing and says
+    /// why not.
+    fn frame_checked(&self, kind: MessageKind, message: &[u8], out: &mut BytesMut) -> Result<(), Box<str>> {
+        self.frame(kind, message, out);
+        Ok(())
+    }
     /// Appends `message`, framed and compressed by `deflater`, and says true; or as [`Framing::frame`] does, and
     /// false, where the framing has no compression or this message wins nothing by it.
     fn frame_deflated(

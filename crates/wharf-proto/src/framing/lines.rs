@@ -26,6 +26,18 @@ impl Framing for Lines {
         out.put_u8(b'\n');
     }
 
+    fn frame_checked(&self, kind: MessageKind, message: &[u8], out: &mut BytesMut) -> Result<(), Box<str>> {
+        match message {
+            [] => return Err("it is empty, and empty lines are passed over".into()),
+            [.., b'\r'] => return Err("it ends in CR, which would belong to the line's end".into()),
+            _ if memchr::memchr(b'\n', message).is_some() => {
+                return Err("it holds LF, at which a line ends".into());
+            }
+            _ => self.frame(kind, message, out),
+        }
+        Ok(())
+    }
+
     fn deframer(&self, limits: DeframeLimits) -> Box<dyn Deframer> {
         Box::new(LineDeframer::new(limits.message_bytes))
     }
@@ -101,6 +113,17 @@ mod tests {
 
     fn lines(limit: usize, input: &[u8]) -> (Vec<Vec<u8>>, Option<PeerError>) {
         feed_split_everywhere(&mut || Box::new(LineDeframer::new(limit)), input)
+    }
+
+    #[test]
+    fn a_message_that_would_be_read_as_something_else_is_not_framed() {
+        let mut out = BytesMut::new();
+        for (message, why) in [(&b""[..], "empty"), (b"two\nlines", "LF"), (b"end\r", "CR")] {
+            let error = Lines.frame_checked(MessageKind::Text, message, &mut out).unwrap_err();
+            assert!(error.contains(why) && out.is_empty(), "{error}");
+        }
+        Lines.frame_checked(MessageKind::Text, b"a\rline", &mut out).unwrap();
+        assert_eq!(lines(10, &out).0, [b"a\rline"]);
     }
 
     #[test]

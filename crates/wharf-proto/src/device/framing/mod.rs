@@ -9,6 +9,7 @@ mod explain;
 mod find;
 mod open;
 mod reader;
+mod simple;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -145,6 +146,10 @@ impl Framing for DeviceFraming {
     /// Appends nothing where the framing cannot carry the message; [`DeviceFraming::try_frame`] says why.
     fn frame(&self, _kind: MessageKind, message: &[u8], out: &mut BytesMut) {
         let _nothing_was_appended = self.try_frame(message, out);
+    }
+
+    fn frame_checked(&self, _kind: MessageKind, message: &[u8], out: &mut BytesMut) -> Result<(), Box<str>> {
+        self.try_frame(message, out).map_err(|why| why.to_string().into())
     }
 
     fn deframer(&self, limits: DeframeLimits) -> Box<dyn Deframer> {
