@@ -12,6 +12,7 @@ pub mod node;
 pub mod ring;
 pub mod server;
 pub mod settings;
+pub mod socket;
 pub mod tls;
 pub mod transport;
 mod watched;

@@ -1,7 +1,7 @@
 //! Addresses: bound, accepted from, and each connection given to the worker with the fewest.
 
 mod address;
-mod backoff;
+pub(crate) mod backoff;
 
 use std::{
     io,
@@ -14,6 +14,7 @@ use std::{
 use tokio::sync::{mpsc, watch};
 
 use address::Bound;
+pub(crate) use address::clear_stale;
 pub use address::{BindError, Listeners};
 use backoff::Backoff;
 

@@ -36,6 +36,28 @@ pub enum TlsError {
         /// What rustls says.
         cause: rustls::Error,
     },
+    /// The system's own certificates are nowhere to be found.
+    #[error(
+        "this system keeps no file of certificates that it trusts where such files are; name one by SSL_CERT_FILE, or \
+        give the file of who signed the server's to ClientTls::trusting"
+    )]
+    NoRoots,
+    /// A name that no certificate can have.
+    #[error("{name:?} is no name that a certificate can have; give one by ClientTls::server_name")]
+    Name {
+        /// The name.
+        name: Box<str>,
+    },
+}
+
+impl TlsError {
+    pub(crate) fn pair(files: &TlsFiles, cause: rustls::Error) -> Self {
+        Self::Pair { certificate: files.certificate.clone(), key: files.key.clone(), cause }
+    }
+
+    pub(crate) fn roots(path: &Path, cause: &dyn std::fmt::Display) -> Self {
+        file_error(path, "the certificates of who is trusted to sign others", cause.to_string())
+    }
 }
 
 /// The current TLS configuration of a node.
@@ -67,23 +89,22 @@ impl Tls {
 
 fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| file_error(&files.key, "a private key", error.to_string()))?;
+    let key = private_key(&files.key)?;
     // TLS 1.2 and 1.3 only (RFC 8996 retires the older ones); rustls implements no others.
     let mut config =
         ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .with_no_client_auth()
             .with_single_cert(chain, key)
-            .map_err(|cause| TlsError::Pair {
-                certificate: files.certificate.clone(),
-                key: files.key.clone(),
-                cause,
-            })?;
+            .map_err(|cause| TlsError::pair(files, cause))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| file_error(path, "a private key", error.to_string()))
+}
+
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     const WANTED: &str = "a certificate chain, the server's own first";
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)

@@ -61,7 +61,7 @@ impl fmt::Display for Endpoint {
 /// An address that cannot be used; the text says the mend.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct AddressError(String);
+pub struct AddressError(pub(crate) String);
 
 impl FromStr for ServerAddress {
     type Err = AddressError;

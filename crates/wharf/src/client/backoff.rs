@@ -10,12 +10,22 @@ pub const LONGEST: Duration = Duration::from_secs(20);
 
 /// The most that is waited after `failures` failures in a row: doubling from [`SHORTEST`] to [`LONGEST`].
 pub fn ceiling(failures: u32) -> Duration {
-    SHORTEST.saturating_mul(1 << failures.min(16)).min(LONGEST)
+    ceiling_between(SHORTEST, LONGEST, failures)
 }
 
 /// The wait after `failures` failures in a row. `random` is from 0 to 1.
 pub fn delay(failures: u32, random: f64) -> Duration {
-    (SHORTEST + ceiling(failures).mul_f64(random.clamp(0.0, 1.0))).min(LONGEST)
+    delay_between(SHORTEST, LONGEST, failures, random)
+}
+
+/// The same between other bounds.
+pub fn delay_between(shortest: Duration, longest: Duration, failures: u32, random: f64) -> Duration {
+    let jitter = ceiling_between(shortest, longest, failures).mul_f64(random.clamp(0.0, 1.0));
+    shortest.saturating_add(jitter).min(longest)
+}
+
+fn ceiling_between(shortest: Duration, longest: Duration, failures: u32) -> Duration {
+    shortest.saturating_mul(1 << failures.min(16)).min(longest)
 }
 
 #[cfg(test)]

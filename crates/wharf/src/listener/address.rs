@@ -9,11 +9,12 @@ use std::{
 };
 
 use mio::net::{TcpListener, UnixListener};
-use socket2::{Domain, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::RawSocket;
 use crate::{
     settings::{ListenAddress, Times},
+    socket::KernelWatch,
     watched::Watched,
 };
 
@@ -139,14 +140,9 @@ fn bind_tcp(address: SocketAddr, times: &Times) -> io::Result<(Watched<TcpListen
 
 /// Sets what each accepted socket inherits from its listener, so that a connection costs no calls for it.
 fn set_inherited(socket: &Socket, times: &Times) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
     // Without it a peer that vanished while something was being sent to it stays open for a quarter of an hour.
-    #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_millis(times.tcp_user_timeout_ms)))?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = times;
-    Ok(())
+    let user_timeout = Some(Duration::from_millis(times.tcp_user_timeout_ms));
+    KernelWatch { user_timeout, keepalive: Some(KEEPALIVE) }.apply(&SockRef::from(socket))
 }
 
 fn tcp_error(address: SocketAddr, cause: io::Error) -> BindError {
@@ -164,26 +160,25 @@ fn tcp_error(address: SocketAddr, cause: io::Error) -> BindError {
 /// A socket file on which nobody answers is left over from a process that was killed, and is replaced. Anything
 /// else at the path is left alone.
 fn bind_unix(path: &Path) -> Result<Watched<UnixListener>, String> {
-    if let Ok(metadata) = fs::symlink_metadata(path) {
-        if !metadata.file_type().is_socket() {
-            return Err(
-                "something other than a socket is there; choose another path or move it away".to_owned()
-            );
-        }
-        match UnixStream::connect(path) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                fs::remove_file(path)
-                    .map_err(|error| format!("the stale socket file cannot be removed: {error}"))?;
-            }
-            Ok(_) => {
-                return Err("another process answers on it; stop that, or choose another path".to_owned());
-            }
-            Err(error) => return Err(format!("the socket file there cannot be tried: {error}; remove it")),
-        }
-    }
+    clear_stale(path)?;
     UnixListener::bind(path)
         .and_then(Watched::new)
         .map_err(|error| format!("{error}; the directory must exist and be writable"))
+}
+
+/// Makes a path free, if what is there is a socket file on which nobody answers.
+pub(crate) fn clear_stale(path: &Path) -> Result<(), String> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(()) };
+    if !metadata.file_type().is_socket() {
+        return Err("something other than a socket is there; choose another path or move it away".to_owned());
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|error| format!("the stale socket file cannot be removed: {error}"))
+        }
+        Ok(_) => Err("another process answers on it; stop that, or choose another path".to_owned()),
+        Err(error) => Err(format!("the socket file there cannot be tried: {error}; remove it")),
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use std::{
     os::fd::RawFd,
 };
 
+pub(crate) use self::kernel::tcp_vitals;
 pub use self::kernel::{PathState, Vitals};
 use crate::ledger::Origin;
 

@@ -1,0 +1,160 @@
+//! One UDP socket with many peers: each address that sends something becomes a [`Socket`], up to a bound.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    net::UdpSocket,
+    sync::{Notify, mpsc},
+};
+
+use super::{
+    drive::drive_open,
+    handle::Socket,
+    io::{Io, PeerIo},
+    machine::{Carrier, Machine},
+    parts::{Heartbeat, Parts},
+    shared::{About, Shared},
+};
+
+/// How long a peer without a heartbeat of its own may be silent: nothing else ends it, and another may need its place.
+/// LIMITS.md, `udp_idle`.
+const UDP_IDLE: Duration = Duration::from_secs(60);
+
+/// Datagrams that are taken before others have a turn. LIMITS.md, `datagrams_a_turn`.
+const DATAGRAMS_A_TURN: usize = 256;
+
+/// Longer than the longest datagram.
+const DATAGRAM_BYTES: usize = 64 * 1024;
+
+/// The peers of one UDP socket.
+pub struct Peers {
+    table: Mutex<Table>,
+    /// Rung when a peer has gone.
+    gone: Notify,
+}
+
+struct Table {
+    peers: HashMap<SocketAddr, Arc<Shared>>,
+    /// How many there may be.
+    most: usize,
+    parts: Arc<Parts>,
+    refused: Arc<AtomicU64>,
+    /// Holds one datagram.
+    buffer: Box<[u8]>,
+}
+
+/// A peer that has just come, with the place where it waits to be taken.
+struct Fresh {
+    shared: Arc<Shared>,
+    peer: SocketAddr,
+    place: mpsc::OwnedPermit<Socket>,
+}
+
+/// Receives for a listener and its peers, until all of them are gone.
+pub async fn receive_all(
+    socket: Arc<UdpSocket>,
+    mut parts: Arc<Parts>,
+    most: usize,
+    accepted: mpsc::Sender<Socket>,
+    refused: Arc<AtomicU64>,
+) {
+    if parts.heartbeat.is_none() {
+        let idle = Heartbeat::every(UDP_IDLE).within(Duration::ZERO);
+        Arc::make_mut(&mut parts).heartbeat = Some(idle);
+    }
+    let buffer = vec![0; DATAGRAM_BYTES].into();
+    let table = Table { peers: HashMap::new(), most, parts, refused, buffer };
+    let peers = Arc::new(Peers { table: Mutex::new(table), gone: Notify::new() });
+    loop {
+        tokio::select! {
+            ready = socket.readable() => {
+                if ready.is_err() {
+                    return;
+                }
+                peers.receive(&socket, Some(&accepted));
+                // More may have come than one turn takes.
+                tokio::task::yield_now().await;
+            }
+            () = accepted.closed(), if !accepted.is_closed() => {}
+            () = peers.gone.notified() => {}
+        }
+        if accepted.is_closed() && peers.table().peers.is_empty() {
+            return;
+        }
+    }
+}
+
+impl Peers {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A closure of the user's that panicked left the table as it was.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands what has come to whom it is for. New peers have a place only where `accepted` is.
+    pub fn receive(self: &Arc<Self>, socket: &Arc<UdpSocket>, accepted: Option<&mpsc::Sender<Socket>>) {
+        for _ in 0..DATAGRAMS_A_TURN {
+            let received = self.table().receive_one(socket, accepted);
+            match received {
+                Ok(Some(fresh)) => self.welcome(fresh, socket),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Of a peer that is gone, of which its own silence will tell.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Begins a peer's task. The table is not held, since a runtime that ends drops the task at once.
+    fn welcome(self: &Arc<Self>, fresh: Fresh, socket: &Arc<UdpSocket>) {
+        let Fresh { shared, peer, place } = fresh;
+        shared.set_about(About { local: socket.local_addr().ok(), peer: Some(peer), certificate: None });
+        let io = PeerIo { socket: socket.clone(), peer, peers: self.clone(), waiting: None };
+        tokio::spawn(drive_open(shared.clone(), Io::Peer(io)));
+        place.send(Socket::of(shared));
+    }
+
+    /// A peer's socket has ended; its next datagram makes another.
+    pub fn forget(&self, peer: SocketAddr) {
+        self.table().peers.remove(&peer);
+        self.gone.notify_one();
+    }
+}
+
+impl Table {
+    fn receive_one(
+        &mut self,
+        socket: &UdpSocket,
+        accepted: Option<&mpsc::Sender<Socket>>,
+    ) -> io::Result<Option<Fresh>> {
+        let (length, peer) = socket.try_recv_from(&mut self.buffer)?;
+        let datagram = &mut self.buffer[..length];
+        if let Some(shared) = self.peers.get(&peer) {
+            shared.ask(|machine, now| machine.handle_datagram(datagram, now));
+            return Ok(None);
+        }
+        let has_room = self.peers.len() < self.most;
+        let place =
+            accepted.filter(|_| has_room).and_then(|accepted| accepted.clone().try_reserve_owned().ok());
+        let Some(place) = place else {
+            self.refused.fetch_add(1, Relaxed);
+            return Ok(None);
+        };
+        let machine = Machine::dialing(self.parts.clone(), Carrier::Datagrams, rand::random());
+        let shared = Shared::new(machine);
+        shared.with(|machine, now| {
+            machine.handle_open(now);
+            machine.handle_datagram(datagram, now);
+        });
+        self.peers.insert(peer, shared.clone());
+        Ok(Some(Fresh { shared, peer, place }))
+    }
+}

@@ -1,0 +1,86 @@
+//! How connections end on a real network stack.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpListener;
+use wharf::socket::{End, Heartbeat, Listener, Socket};
+use wharf_proto::framing::Lines;
+
+use crate::rig::{soon, text};
+
+async fn connected(heartbeat: Option<Heartbeat>) -> (Socket, tokio::net::TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let builder = Socket::connect(&address).framing(Lines);
+    let socket = match heartbeat {
+        Some(heartbeat) => builder.heartbeat(heartbeat).await,
+        None => builder.await,
+    };
+    let (peer, _) = listener.accept().await.unwrap();
+    (socket.unwrap(), peer)
+}
+
+#[tokio::test]
+async fn a_reset_is_told_as_one() {
+    let (socket, peer) = connected(None).await;
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    assert_eq!(soon(socket.read()).await, Err(End::Reset));
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_answer_is_found_by_its_heartbeat_although_its_kernel_does() {
+    let heartbeat =
+        Heartbeat::every(Duration::from_millis(200)).within(Duration::from_millis(200)).saying("PING");
+    let stated = heartbeat.found_within();
+    assert_eq!(stated, Duration::from_millis(400));
+    let before = std::time::Instant::now();
+    let (socket, _peer) = connected(Some(heartbeat)).await;
+    let end = soon(socket.read()).await.unwrap_err();
+    let End::MissedHeartbeat { silent_ms } = end else { panic!("{end}") };
+    assert!((200..).contains(&silent_ms) && before.elapsed() >= Duration::from_millis(200), "{silent_ms}");
+}
+
+#[tokio::test]
+async fn two_sides_that_beat_stay_together() {
+    let beats = || {
+        Heartbeat::every(Duration::from_millis(20))
+            .within(Duration::from_secs(10))
+            .saying_with(|number| Bytes::from(format!("PING {number}")))
+            .answered_by(|message| message.starts_with(b"PONG"))
+            .answering(|message| message.starts_with(b"PING").then(|| Bytes::from_static(b"PONG")))
+    };
+    let listener = Listener::bind("tcp://127.0.0.1:0").framing(Lines).heartbeat(beats()).await.unwrap();
+    let client = Socket::connect(&listener.address()).framing(Lines).heartbeat(beats()).await.unwrap();
+    let server = soon(listener.accept()).await.unwrap();
+    // Forty messages each way that nobody sees are beats and answers.
+    soon(async {
+        while client.tally().messages_in < 40 || server.tally().messages_in < 40 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    client.write(b"and this is seen").await.unwrap();
+    assert_eq!(text(&server).await, "and this is seen");
+    assert!(client.is_open() && server.is_open());
+}
+
+#[tokio::test]
+async fn a_closure_that_panics_ends_its_socket_and_is_told() {
+    let heartbeat =
+        Heartbeat::every(Duration::from_millis(1)).saying_with(|_| panic!("the user's own fault"));
+    let (socket, _peer) = connected(Some(heartbeat)).await;
+    let end = soon(socket.read()).await.unwrap_err();
+    assert!(matches!(end, End::Failed(_)), "{end}");
+}
+
+#[test]
+fn a_runtime_that_ends_leaves_nobody_waiting() {
+    let first = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (socket, _peer) = first.block_on(connected(None));
+    drop(first);
+    let second = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let end = second.block_on(soon(socket.read())).unwrap_err();
+    assert!(matches!(end, End::Failed(_)), "{end}");
+}
