@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem::size_of, sync::Arc};
 
 use rand_core::Rng;
-use wharf_proto::message::{ClientInfo, Epoch, Position, Publication};
+use wharf_proto::message::{ClientInfo, Epoch, Position, Publication, Remark};
 
 use crate::{
     broker::{BrokerError, HistoryFilter, HistoryPage, HistoryPolicy},
@@ -150,6 +150,6 @@ impl Entry {
 }
 
 fn info_bytes(info: &ClientInfo) -> usize {
-    let of = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
+    let of = |remark: &Remark| remark.as_ref().map_or(0, |json| size_of_val(&**json) + json.len());
     size_of::<ClientInfo>() + info.user.len() + of(&info.conn_info) + of(&info.chan_info)
 }

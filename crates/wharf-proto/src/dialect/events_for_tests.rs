@@ -101,8 +101,8 @@ fn alice() -> Arc<ClientInfo> {
     Arc::new(ClientInfo {
         user: "al\"ice\n".into(),
         client: ClientId::from_random(1),
-        conn_info: Some("{\"name\":\"Alice\"}".into()),
-        chan_info: Some("[]".into()),
+        conn_info: Some(Box::new("{\"name\":\"Alice\"}".into())),
+        chan_info: Some(Box::new("[]".into())),
     })
 }
 
@@ -111,7 +111,7 @@ fn anonymous() -> Arc<ClientInfo> {
         user: "".into(),
         client: ClientId::from_random(2),
         conn_info: None,
-        chan_info: Some(Bytes::new()),
+        chan_info: Some(Box::new(Bytes::new())),
     })
 }
 

@@ -213,10 +213,13 @@ pub struct ClientInfo {
     /// The connection's identifier.
     pub client: ClientId,
     /// What authentication said of the connection, as JSON.
-    pub conn_info: Option<Bytes>,
+    pub conn_info: Remark,
     /// What authentication said of the connection in this channel, as JSON.
-    pub chan_info: Option<Bytes>,
+    pub chan_info: Remark,
 }
+
+/// JSON that few have: a thin pointer, since every idle connection has room for two.
+pub type Remark = Option<Box<Bytes>>;
 
 /// The content of a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,7 +45,7 @@ fn parts() -> Vec<(&'static str, usize)> {
         ),
         ("Member, in the channel's vector", size_of::<Member>()),
         ("presence entry, with the table's byte and its slack", (16 + 1) * 8 / 7),
-        ("entry in the timer wheel", size_of::<u64>()),
+        ("turn in the timer wheel", size_of::<u32>()),
     ]
 }
 

@@ -123,7 +123,7 @@ pub struct Worker {
     unread: VecDeque<u64>,
     /// Connections to end, found while their channel was being served.
     doomed: Vec<(u64, Disconnect)>,
-    due: Vec<u64>,
+    due: Vec<u32>,
     sends: Vec<Sending>,
     commands: Vec<Command>,
     said: Vec<read::Said>,

@@ -166,11 +166,10 @@ impl Worker {
     fn serve_deadlines(&mut self, until: Millis) {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(until, &mut due);
-        for key in due.drain(..) {
-            let Some(index) = self.connections.resolve(key) else { continue };
+        for index in due.drain(..) {
             let Some(connection) = self.connections.at(index) else { continue };
             if connection.scheduled_at.time() > until {
-                continue; // An earlier turn has put it in again.
+                continue; // An earlier turn has put it in again, or this one was another's of the same number.
             }
             connection.scheduled_at = Moment::NEVER;
             self.handle_deadline(index, until);
@@ -186,8 +185,7 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return };
         let deadline = connection.deadline(stall_ms, now);
         if deadline < connection.scheduled_at.time() {
-            let key = self.connections.key_of(index);
-            let turn = self.wheel.insert(key, deadline);
+            let turn = self.wheel.insert(index, deadline);
             if let Some(connection) = self.connections.at(index) {
                 connection.scheduled_at = Moment::of(turn); // Turns are at steps.
             }

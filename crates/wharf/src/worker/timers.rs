@@ -9,10 +9,11 @@ pub const TIMER_STEP_MS: u64 = 32;
 /// How many steps the wheel holds (65 s); a later deadline waits at its end and is then put in again.
 const STEPS: u64 = 2_048;
 
-/// Keys of connections, by the step in which they want to be asked.
+/// Numbers of connections, by the step in which they want to be asked. A number may have gone to another connection since:
+/// who is asked too early says so, and that costs less than a key with a generation in every turn.
 #[derive(Debug)]
 pub struct Wheel {
-    slots: Vec<Vec<u64>>,
+    slots: Vec<Vec<u32>>,
     /// One bit for each slot that is not empty.
     filled: [u64; STEPS as usize / 64],
     /// The first step that has not been taken out yet.
@@ -26,19 +27,19 @@ impl Wheel {
         Self { slots, filled: [0; STEPS as usize / 64], next_step: now.0 / TIMER_STEP_MS }
     }
 
-    /// Asks for `key` at `due`, or a step later. Returns the moment at which its turn comes, which is earlier
+    /// Asks for `index` at `due`, or a step later. Returns the moment at which its turn comes, which is earlier
     /// than a deadline behind the wheel's end.
-    pub fn insert(&mut self, key: u64, due: Millis) -> Millis {
+    pub fn insert(&mut self, index: u32, due: Millis) -> Millis {
         let wanted = due.0.div_ceil(TIMER_STEP_MS);
         let step = wanted.clamp(self.next_step, self.next_step + STEPS - 1);
         let slot = (step % STEPS) as usize;
-        self.slots[slot].push(key);
+        self.slots[slot].push(index);
         self.filled[slot / 64] |= 1 << (slot % 64);
         Millis(step * TIMER_STEP_MS)
     }
 
-    /// Moves all keys whose turn has come by `now` to `due`.
-    pub fn take_due(&mut self, now: Millis, due: &mut Vec<u64>) {
+    /// Moves all whose turn has come by `now` to `due`.
+    pub fn take_due(&mut self, now: Millis, due: &mut Vec<u32>) {
         let last = now.0 / TIMER_STEP_MS;
         // After a long sleep one round of the wheel holds everything.
         let rounds = (last + 1).saturating_sub(self.next_step).min(STEPS);
@@ -77,14 +78,14 @@ impl Wheel {
     }
 }
 
-/// A slot keeps room for so many keys; a burst's memory is given back.
+/// A slot keeps room for so many; a burst's memory is given back.
 const KEPT_CAPACITY: usize = 64;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn due(wheel: &mut Wheel, now: u64) -> Vec<u64> {
+    fn due(wheel: &mut Wheel, now: u64) -> Vec<u32> {
         let mut keys = Vec::new();
         wheel.take_due(Millis(now), &mut keys);
         keys
@@ -94,11 +95,11 @@ mod tests {
     fn a_deadline_is_met_at_most_one_step_late_and_never_early() {
         let mut wheel = Wheel::new(Millis(0));
         for deadline in [1, 33, 96, 5_000, 60_000] {
-            let turn = wheel.insert(deadline, Millis(deadline));
+            let turn = wheel.insert(deadline as u32, Millis(deadline));
             assert!(turn.0 >= deadline && turn.0 < deadline + TIMER_STEP_MS);
             assert_eq!(wheel.next_due(), Some(turn));
             assert!(due(&mut wheel, turn.0 - 1).is_empty());
-            assert_eq!(due(&mut wheel, turn.0), [deadline]);
+            assert_eq!(due(&mut wheel, turn.0), [deadline as u32]);
         }
         assert_eq!(wheel.next_due(), None);
     }
@@ -115,7 +116,7 @@ mod tests {
     fn after_a_long_sleep_everything_is_due_once() {
         let mut wheel = Wheel::new(Millis(0));
         for key in 0..100 {
-            wheel.insert(key, Millis(key * 500));
+            wheel.insert(key, Millis(u64::from(key) * 500));
         }
         let mut keys = due(&mut wheel, 10_000_000);
         keys.sort_unstable();

@@ -199,6 +199,7 @@ impl Worker {
         let mut sends = std::mem::take(&mut self.sends);
         dirty.retain(|&key| {
             let Some(index) = self.connections.resolve(key) else { return false };
+            self.settle_silence(index);
             let Some(connection) = self.connections.at(index) else { return false };
             let Some(descriptor) = connection.transport.as_ref().and_then(|transport| transport.descriptor())
             else {

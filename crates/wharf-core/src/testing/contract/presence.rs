@@ -16,8 +16,8 @@ pub fn lists_who_renewed_and_not_who_was_removed(subject: &dyn Subject) {
     let ann = Arc::new(ClientInfo {
         user: "ann".into(),
         client: ClientId(1),
-        conn_info: Some("{\"name\":\"Ann\"}".into()),
-        chan_info: Some("{\"role\":\"host\"}".into()),
+        conn_info: Some(Box::new("{\"name\":\"Ann\"}".into())),
+        chan_info: Some(Box::new("{\"role\":\"host\"}".into())),
     });
     let (ben, eve) = (info("ben", 2), info("eve", 3));
     for info in [&ann, &ben, &eve] {
@@ -51,7 +51,7 @@ pub fn a_renewal_keeps_the_entry_and_takes_the_newer_info(subject: &dyn Subject)
         subject.pass_ms(1_200);
         bench.renew(&lobby, &info("ann", 1), 2_000);
     }
-    let changed = Arc::new(ClientInfo { conn_info: Some("1".into()), ..(*info("ann", 1)).clone() });
+    let changed = Arc::new(ClientInfo { conn_info: Some(Box::new("1".into())), ..(*info("ann", 1)).clone() });
     bench.renew(&lobby, &changed, 2_000);
     assert_eq!(bench.present(&lobby), [changed]);
     subject.pass_ms(2_100);
