@@ -36,6 +36,8 @@ const JUDGES: &[Need] = &[
     Need { package: "iproute2", program: "sh", arguments: &["-c", NAMESPACE] },
     Need { package: "nftables", program: "unshare", arguments: &["--net", "nft", TRANSLATION] },
     Need { package: "conntrack", program: "unshare", arguments: &["--net", "conntrack", "-L"] },
+    // It judges our own code by what that costs.
+    Need { package: "valgrind", program: "valgrind", arguments: &["--version"] },
 ];
 
 /// Makes a namespace with a name, and a pair of interfaces in it.

@@ -6,7 +6,7 @@ use std::{fs, path::Path, thread, time::Instant};
 use anyhow::Result;
 
 use crate::{
-    autobahn, count, dist, fuzz, judges, lint, packages,
+    autobahn, count, dist, fuzz, instructions, judges, lint, packages,
     process::{Finished, command, finish},
     stage::{self, Outcome, Report, TOTAL_BUDGET_S},
     tidy,
@@ -22,6 +22,8 @@ pub fn run(root: &Path) -> Result<bool> {
         reports
     });
     reports.push(Report::run(&stage::CLIENTS, || clients(root)));
+    let counted = || instructions::judge(root, stage::INSTRUCTIONS.deadline());
+    reports.push(Report::run(&stage::INSTRUCTIONS, counted));
     reports.push(Report::run(&stage::AUTOBAHN, || autobahn::judge(root, stage::AUTOBAHN.deadline())));
     let deadline = || stage::AUTOBAHN_CLIENT.deadline();
     reports.push(Report::run(&stage::AUTOBAHN_CLIENT, || autobahn::client::judge(root, deadline())));
