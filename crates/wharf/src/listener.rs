@@ -13,12 +13,16 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 
-use address::Bound;
 pub(crate) use address::clear_stale;
 pub use address::{BindError, Listeners};
+use address::{Bound, BoundDevice};
 use backoff::Backoff;
 
-use crate::{ledger::Origin, node::Node};
+use crate::{
+    devices::accept::{self, Entrance},
+    ledger::Origin,
+    node::Node,
+};
 
 /// The most accepted sockets that wait for one worker. LIMITS.md, `accepted_waiting`.
 pub const ACCEPTED_WAITING: usize = 1_024;
@@ -31,6 +35,8 @@ pub struct AcceptedSocket {
     pub origin: Origin,
     /// Counts the connection for its worker until the gate is done with it.
     pub slot: Slot,
+    /// By which device listener it came in; none where all protocols are spoken.
+    pub entrance: Option<Entrance>,
 }
 
 /// The kinds of accepted sockets.
@@ -74,8 +80,11 @@ pub fn door(in_gate: Arc<AtomicUsize>) -> (Door, mpsc::Receiver<AcceptedSocket>)
 /// Runs the gate for each socket that comes through the door, on the current runtime, which must be the
 /// worker's. Ends when the listeners have ended.
 pub async fn receive(mut sockets: mpsc::Receiver<AcceptedSocket>, node: Arc<Node>, worker: usize) {
-    while let Some(socket) = sockets.recv().await {
-        tokio::spawn(crate::http::gate::serve(socket, node.clone(), worker));
+    while let Some(mut socket) = sockets.recv().await {
+        match socket.entrance.take() {
+            None => drop(tokio::spawn(crate::http::gate::serve(socket, node.clone(), worker))),
+            Some(entrance) => accept::admit(socket, entrance, &node, worker),
+        }
     }
 }
 
@@ -84,14 +93,27 @@ impl Listeners {
     /// current runtime.
     pub async fn serve(self, node: Arc<Node>, doors: Vec<Door>, stop: watch::Receiver<bool>) {
         let doors: Arc<[Door]> = doors.into();
-        let tasks: Vec<_> = self
-            .into_bound()
+        let (bound, udp) = self.into_bound();
+        // Addresses where all protocols are spoken come first, and then each device listener has one number.
+        let open = bound.iter().filter(|bound| bound.device().is_none()).count();
+        let number_of = |device: u16| open + usize::from(device);
+        let mut tasks: Vec<_> = bound
             .into_iter()
             .enumerate()
-            .map(|(listener, bound)| {
+            .map(|(at, bound)| {
+                let listener = bound.device().map_or(at, |device| number_of(device.listener));
                 tokio::spawn(accept_until(listener, bound, node.clone(), doors.clone(), stop.clone()))
             })
             .collect();
+        for (device, socket) in udp {
+            let (node, mut stop, number) = (node.clone(), stop.clone(), number_of(device));
+            tasks.push(tokio::spawn(async move {
+                tokio::select! {
+                    _ = stop.wait_for(|stop| *stop) => {}
+                    () = socket.serve(device, number, &node) => {}
+                }
+            }));
+        }
         for task in tasks {
             if let Err(error) = task.await {
                 tracing::error!(%error, "an accept loop ended; its address is closed until a restart");
@@ -121,7 +143,7 @@ async fn accept_all(listener: usize, bound: &Bound, node: &Node, doors: &[Door])
             Ok((socket, address)) => {
                 backoff.reset();
                 node.metrics.accepted.bump();
-                hand_over(socket, Origin::new(listener, address), node, doors);
+                hand_over(socket, Origin::new(listener, address), bound.device(), node, doors);
             }
             Err(error) if backoff::is_of_one_connection(&error) => {}
             Err(error) => {
@@ -138,9 +160,16 @@ async fn accept_all(listener: usize, bound: &Bound, node: &Node, doors: &[Door])
 }
 
 /// Gives the socket to the worker with the fewest connections, or the next if its door is full.
-fn hand_over(socket: RawSocket, origin: Origin, node: &Node, doors: &[Door]) {
+fn hand_over(socket: RawSocket, origin: Origin, device: Option<BoundDevice>, node: &Node, doors: &[Door]) {
     if node.is_full() {
-        return turn_away(socket, node);
+        return turn_away(socket, device, node);
+    }
+    let mut entrance = None;
+    if let Some(BoundDevice { listener, tls }) = device {
+        let Some(slot) = node.devices.enter(listener, &node.settings.devices[usize::from(listener)]) else {
+            return turn_away(socket, device, node);
+        };
+        entrance = Some(Entrance { listener, tls, slot });
     }
     let loads: Vec<usize> = (0..doors.len()).map(|worker| node.occupancy(worker)).collect();
     let mut order: Vec<usize> = (0..doors.len()).collect();
@@ -148,15 +177,15 @@ fn hand_over(socket: RawSocket, origin: Origin, node: &Node, doors: &[Door]) {
     let mut socket = socket;
     for worker in order {
         let door = &doors[worker];
-        let accepted = AcceptedSocket { socket, origin, slot: Slot::take(&door.in_gate) };
+        let accepted = AcceptedSocket { socket, origin, slot: Slot::take(&door.in_gate), entrance };
         match door.sockets.try_send(accepted) {
             Ok(()) => return,
             Err(mpsc::error::TrySendError::Full(back) | mpsc::error::TrySendError::Closed(back)) => {
-                socket = back.socket;
+                (socket, entrance) = (back.socket, back.entrance);
             }
         }
     }
-    turn_away(socket, node);
+    turn_away(socket, device, node);
 }
 
 /// A line for every kind of client: an HTTP answer is text too.
@@ -164,9 +193,14 @@ const TURNED_AWAY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: a
     Content-Length: 107\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\
     {\"error\":{\"code\":503,\"message\":\"the server has as many connections as it may; come back in some seconds\"}}\n";
 
-fn turn_away(socket: RawSocket, node: &Node) {
+fn turn_away(socket: RawSocket, device: Option<BoundDevice>, node: &Node) {
     use io::Write;
     node.metrics.turned_away.bump();
+    if let Some(BoundDevice { listener, .. }) = device {
+        // There are no words that every kind of device understands: it is closed.
+        let name = &node.settings.devices[usize::from(listener)].name;
+        return node.devices.refusals.tell(name, "there are as many connections as there may be", node.now());
+    }
     // The send buffer of a new socket has room for this; whoever is gone misses nothing.
     let _ = match &socket {
         RawSocket::Tcp(socket) => (&*socket).write(TURNED_AWAY),

@@ -8,7 +8,7 @@ use wharf_proto::Disconnect;
 use crate::ledger::Verdict;
 
 /// The kinds of connection, as [`crate::worker::Attachment::kind`] names them; the last stands for any other.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 17] = [
     "websocket",
     "websocket_http2",
     "tcp",
@@ -21,6 +21,10 @@ pub const KINDS: [&str; 13] = [
     "uni_http_stream",
     "events",
     "poll",
+    "device_tcp",
+    "device_tls",
+    "device_udp",
+    "device_unix",
     "other",
 ];
 

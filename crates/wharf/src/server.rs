@@ -4,7 +4,7 @@ use std::{
     io,
     sync::{Arc, atomic::Ordering, mpsc},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use rand::{TryRng, rngs::SysRng};
@@ -19,7 +19,7 @@ use wharf_core::memory::{MemoryEngine, MemoryLimits};
 use crate::{
     listener::{self, BindError, Door, Listeners},
     node::Node,
-    settings::{ListenAddress, Settings},
+    settings::{DeviceAddress, DeviceListener, ListenAddress, Settings},
     tls::{Tls, TlsError},
     worker::{Inbox, ToWorker, Worker, drive},
 };
@@ -33,6 +33,14 @@ pub enum ServeError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A device listener has a `tls://` address and no certificate.
+    #[error(
+        "device listener {name:?} has a tls:// address and no certificate; give it a certificate and a key"
+    )]
+    NoCertificate {
+        /// Which.
+        name: Box<str>,
+    },
     /// The kernel refused something that every server needs.
     #[error("cannot start: {0}; look at the limits on open files and threads (ulimit -n, ulimit -u)")]
     Io(#[from] io::Error),
@@ -63,6 +71,7 @@ impl Signals {
 /// A server that runs. Dropping it ends it at once; [`Server::run_until`] ends it with care.
 pub struct Server {
     addresses: Vec<ListenAddress>,
+    device_addresses: Vec<(u16, DeviceAddress)>,
     node: Arc<Node>,
     threads: Vec<JoinHandle<()>>,
     stop: watch::Sender<bool>,
@@ -71,6 +80,7 @@ pub struct Server {
 /// Starts a server on threads of its own and returns when it listens.
 pub fn serve(settings: Settings) -> Result<Server, ServeError> {
     let tls = settings.tls.clone().map(Tls::load).transpose()?;
+    let device_tls = settings.devices.iter().map(device_tls).collect::<Result<_, _>>()?;
     let sets: Vec<_> =
         (0..settings.workers.max(1)).map(|_| drive::EventSet::new()).collect::<Result<_, _>>()?;
     let limits = &settings.limits;
@@ -88,6 +98,8 @@ pub fn serve(settings: Settings) -> Result<Server, ServeError> {
     if let Some(tls) = tls {
         node.tls.set(tls).ok(); // The node is new, so nobody has set it.
     }
+    node.devices.tls.set(device_tls).ok();
+    tell_time(&node);
     let (stop, stopped) = watch::channel(false);
     let (mut threads, mut runtimes) = (Vec::new(), Vec::new());
     let mut doors = Vec::new();
@@ -100,9 +112,9 @@ pub fn serve(settings: Settings) -> Result<Server, ServeError> {
     }
     // A single worker accepts by itself: waking another thread for each connection costs more than the accept.
     let accepting = if let [only] = &runtimes[..] { Some(only.clone()) } else { None };
-    let (addresses, keeper) = start_keeper(&node, doors, engine, accepting, stopped)?;
+    let ((addresses, device_addresses), keeper) = start_keeper(&node, doors, engine, accepting, stopped)?;
     threads.push(keeper);
-    Ok(Server { addresses, node, threads, stop })
+    Ok(Server { addresses, device_addresses, node, threads, stop })
 }
 
 fn start_worker(
@@ -129,6 +141,9 @@ fn start_worker(
     Ok((thread::Builder::new().name(format!("wharf-worker-{index}")).spawn(run)?, handle))
 }
 
+/// The addresses as the kernel has them, and those of devices with the numbers of their listeners.
+type Bound = (Vec<ListenAddress>, Vec<(u16, DeviceAddress)>);
+
 /// The thread that accepts connections, on the runtime `accepting` or else on its own, and lets the engine forget what
 /// has run out.
 fn start_keeper(
@@ -137,7 +152,7 @@ fn start_keeper(
     engine: Option<Arc<MemoryEngine>>,
     accepting: Option<Handle>,
     stopped: watch::Receiver<bool>,
-) -> Result<(Vec<ListenAddress>, JoinHandle<()>), ServeError> {
+) -> Result<(Bound, JoinHandle<()>), ServeError> {
     let runtime = runtime()?;
     let node = Arc::clone(node);
     let (told, bound) = mpsc::sync_channel(1);
@@ -146,14 +161,15 @@ fn start_keeper(
             let accepting = accepting.unwrap_or_else(Handle::current);
             let bound = {
                 let _entered = accepting.enter();
-                Listeners::bind(&node.settings.listen, &node.settings.times)
+                let settings = &node.settings;
+                Listeners::bind(&settings.listen, &settings.devices, &settings.times)
             };
             let listeners = match bound {
                 Ok(listeners) => listeners,
                 Err(error) => return told.send(Err(error)).unwrap_or_default(),
             };
             node.addresses.set(listeners.addresses()).ok(); // The node is new, so nobody has set it.
-            told.send(Ok(listeners.addresses())).unwrap_or_default();
+            told.send(Ok((listeners.addresses(), listeners.device_addresses()))).unwrap_or_default();
             tokio::select! {
                 // Also ends with the runtime that accepts.
                 _ = accepting.spawn(listeners.serve(Arc::clone(&node), doors, stopped)) => {}
@@ -162,8 +178,8 @@ fn start_keeper(
         });
     };
     let keeper = thread::Builder::new().name("wharf-keeper".to_owned()).spawn(run)?;
-    let addresses = bound.recv().map_err(|_| io::Error::other("the accepting thread ended"))??;
-    Ok((addresses, keeper))
+    let bound = bound.recv().map_err(|_| io::Error::other("the accepting thread ended"))??;
+    Ok((bound, keeper))
 }
 
 async fn expire(node: &Node, engine: Option<Arc<MemoryEngine>>) {
@@ -176,6 +192,25 @@ async fn expire(node: &Node, engine: Option<Arc<MemoryEngine>>) {
         if let Some(engine) = &engine {
             engine.expire(now);
         }
+        tell_time(node);
+    }
+}
+
+/// Tells the profiles of devices what time it is, to the second: some tell it to their devices.
+fn tell_time(node: &Node) {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let unix_ms = since_1970.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+    for listener in node.settings.devices.iter().filter(|listener| listener.profile.tells_time()) {
+        listener.profile.handle_time(unix_ms);
+    }
+}
+
+fn device_tls(listener: &DeviceListener) -> Result<Option<Tls>, ServeError> {
+    let needs = listener.listen.iter().any(|address| matches!(address, DeviceAddress::Tls(_)));
+    match &listener.tls {
+        Some(tls) if needs => Ok(Some(Tls::for_devices(tls)?)),
+        None if needs => Err(ServeError::NoCertificate { name: listener.name.clone() }),
+        _ => Ok(None),
     }
 }
 
@@ -193,6 +228,11 @@ impl Server {
     /// Where it listens; port 0 has become a port.
     pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
+    }
+
+    /// Where it listens to devices, each with the number of its listener in [`Settings::devices`].
+    pub fn device_addresses(&self) -> &[(u16, DeviceAddress)] {
+        &self.device_addresses
     }
 
     /// What its workers share.
@@ -227,12 +267,18 @@ impl Server {
 
     /// Reads the certificates again. Bad ones are refused, and the old ones stay.
     pub fn reload_certificates(&self) {
-        match self.node.tls.get().map(Tls::reload) {
-            None => {
-                tracing::info!("SIGHUP: no certificates are configured, so there is nothing to read again")
+        let devices = self.node.devices.tls.get().into_iter().flatten().flatten();
+        let mut all = self.node.tls.get().into_iter().chain(devices).peekable();
+        if all.peek().is_none() {
+            return tracing::info!(
+                "SIGHUP: no certificates are configured, so there is nothing to read again"
+            );
+        }
+        for tls in all {
+            match tls.reload() {
+                Ok(()) => tracing::info!("SIGHUP: certificates read again"),
+                Err(error) => tracing::error!(%error, "SIGHUP: the old certificates stay in use"),
             }
-            Some(Ok(())) => tracing::info!("SIGHUP: certificates read again"),
-            Some(Err(error)) => tracing::error!(%error, "SIGHUP: the old certificates stay in use"),
         }
     }
 

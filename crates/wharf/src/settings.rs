@@ -16,7 +16,7 @@ use wharf_proto::{
     },
 };
 
-pub use self::devices::{ClientCertificates, DeviceAddress, DeviceListener, DeviceTls};
+pub use self::devices::{ClientCertificates, DEVICE_CONNECTIONS, DeviceAddress, DeviceListener, DeviceTls};
 
 /// Where connections are accepted. All protocols are told apart by their first bytes on each address.
 #[derive(Debug, Clone, PartialEq, Eq)]

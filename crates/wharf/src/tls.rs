@@ -6,11 +6,12 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use crate::settings::TlsFiles;
+use crate::settings::{DeviceTls, TlsFiles};
 
 /// Why TLS cannot be served. Names the file and the mend.
 #[derive(Debug, thiserror::Error)]
@@ -60,17 +61,35 @@ impl TlsError {
     }
 }
 
-/// The current TLS configuration of a node.
+/// The current TLS configuration of a node's addresses, or of those of one device listener.
 pub struct Tls {
     files: TlsFiles,
+    /// The authorities of the certificates that clients must show.
+    authority: Option<PathBuf>,
+    /// What is spoken inside, as ALPN names it.
+    protocols: &'static [&'static [u8]],
     current: Mutex<Arc<ServerConfig>>,
 }
 
 impl Tls {
     /// Reads the files.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
-        let config = read(&files)?;
-        Ok(Self { files, current: Mutex::new(Arc::new(config)) })
+        Self::new(files, None, &[b"h2", b"http/1.1"])
+    }
+
+    /// Reads the files of a device listener.
+    pub fn for_devices(tls: &DeviceTls) -> Result<Self, TlsError> {
+        let authority = tls.clients.as_ref().map(|clients| clients.authority.clone());
+        Self::new(tls.files.clone(), authority, &[])
+    }
+
+    fn new(
+        files: TlsFiles,
+        authority: Option<PathBuf>,
+        protocols: &'static [&'static [u8]],
+    ) -> Result<Self, TlsError> {
+        let config = read(&files, authority.as_deref(), protocols)?;
+        Ok(Self { files, authority, protocols, current: Mutex::new(Arc::new(config)) })
     }
 
     /// What new connections are served with.
@@ -81,36 +100,53 @@ impl Tls {
 
     /// Reads the files again. On an error the certificate that was served is served on.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let config = Arc::new(read(&self.files)?);
+        let config = Arc::new(read(&self.files, self.authority.as_deref(), self.protocols)?);
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
-}
-
-fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let chain = certificates(&files.certificate)?;
-    let key = private_key(&files.key)?;
-    // TLS 1.2 and 1.3 only (RFC 8996 retires the older ones); rustls implements no others.
-    let mut config =
-        ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(|cause| TlsError::pair(files, cause))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
 }
 
 pub(crate) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| file_error(path, "a private key", error.to_string()))
 }
 
+fn read(files: &TlsFiles, authority: Option<&Path>, protocols: &[&[u8]]) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let key = private_key(&files.key)?;
+    // TLS 1.2 and 1.3 only (RFC 8996 retires the older ones); rustls implements no others.
+    let builder =
+        ServerConfig::builder_with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12]);
+    let builder = match authority {
+        None => builder.with_no_client_auth(),
+        Some(authority) => builder.with_client_cert_verifier(verifier(authority)?),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(|cause| TlsError::pair(files, cause))?;
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    Ok(config)
+}
+
+/// Takes clients whose certificate one of these authorities has signed, and no others.
+fn verifier(authority: &Path) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    const WANTED: &str = "the certificates of the authorities that sign the clients' certificates";
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(authority, WANTED)? {
+        roots.add(certificate).map_err(|error| file_error(authority, WANTED, error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder(Arc::new(roots))
+        .build()
+        .map_err(|error| file_error(authority, WANTED, error.to_string()))
+}
+
 pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    const WANTED: &str = "a certificate chain, the server's own first";
+    read_certificates(path, "a certificate chain, the server's own first")
+}
+
+fn read_certificates(path: &Path, wanted: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let certificates: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| file_error(path, WANTED, error.to_string()))?;
+        .map_err(|error| file_error(path, wanted, error.to_string()))?;
     if certificates.is_empty() {
-        return Err(file_error(path, WANTED, "no certificate found".to_owned()));
+        return Err(file_error(path, wanted, "no certificate found".to_owned()));
     }
     Ok(certificates)
 }
@@ -141,7 +177,7 @@ pub(crate) mod testing {
 
     pub fn server_config(certificate: &CertifiedKey<rcgen::KeyPair>) -> ServerConfig {
         let directory = tempfile::tempdir().unwrap();
-        read(&write(certificate, directory.path())).unwrap()
+        read(&write(certificate, directory.path()), None, &[]).unwrap()
     }
 
     pub fn client_config(certificate: &CertifiedKey<rcgen::KeyPair>) -> ClientConfig {

@@ -13,6 +13,7 @@ pub trait OneDescriptor: AsRawFd {}
 impl OneDescriptor for OwnedFd {}
 impl OneDescriptor for mio::net::TcpListener {}
 impl OneDescriptor for mio::net::UnixListener {}
+impl OneDescriptor for mio::net::UdpSocket {}
 
 /// A descriptor that the runtime watches. Never given out mutably.
 #[derive(Debug)]

@@ -6,7 +6,10 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use wharf::{server::Signals, settings::ListenAddress};
+use wharf::{
+    server::{Server, Signals},
+    settings::{DeviceAddress, ListenAddress},
+};
 
 use super::{check::spell, log};
 use crate::config::Configuration;
@@ -22,10 +25,32 @@ pub fn run(configuration: Configuration) -> anyhow::Result<()> {
     }
     let signals = Signals::install()?;
     let server = wharf::server::serve(configuration.settings)?;
-    std::io::stdout().write_all(announcement(server.addresses()).as_bytes())?;
+    let mut text = device_announcement(&server);
+    text.push_str(&announcement(server.addresses()));
+    std::io::stdout().write_all(text.as_bytes())?;
     std::io::stdout().flush()?;
     server.run_until(signals);
     Ok(())
+}
+
+/// One line for each address of devices, in a form that programs can wait for.
+fn device_announcement(server: &Server) -> String {
+    let mut text = String::new();
+    for (listener, address) in server.device_addresses() {
+        let name = &server.node().settings.devices[usize::from(*listener)].name;
+        let _ = writeln!(text, "wharf: devices of {name} on {}", spell_device(address));
+    }
+    text
+}
+
+/// An address as the configuration spells it.
+fn spell_device(address: &DeviceAddress) -> String {
+    match address {
+        DeviceAddress::Tcp(address) => format!("tcp://{address}"),
+        DeviceAddress::Tls(address) => format!("tls://{address}"),
+        DeviceAddress::Udp(address) => format!("udp://{address}"),
+        DeviceAddress::Unix(path) => format!("unix:{}", path.display()),
+    }
 }
 
 /// One line for each address, in a form that programs can wait for, then what a person may type next.
@@ -100,6 +125,14 @@ mod tests {
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some("wharf: listening on 127.0.0.1:8000"));
         assert_eq!(lines.next(), Some("wharf: listening on unix:/run/w.sock"));
+    }
+
+    #[test]
+    fn an_address_of_devices_is_spelt_as_in_the_configuration() {
+        let address = "127.0.0.1:7000".parse().expect("an address");
+        assert_eq!(spell_device(&DeviceAddress::Udp(address)), "udp://127.0.0.1:7000");
+        assert_eq!(spell_device(&DeviceAddress::Tls(address)), "tls://127.0.0.1:7000");
+        assert_eq!(spell_device(&DeviceAddress::Unix("/run/d.sock".into())), "unix:/run/d.sock");
     }
 
     #[test]

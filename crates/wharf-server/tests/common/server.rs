@@ -244,6 +244,18 @@ impl Server {
         &self.addresses
     }
 
+    /// Where the devices of this listener connect, as the server has announced it: `tcp`, `tls`, `udp` or `unix`, and
+    /// the address or path.
+    #[track_caller]
+    pub fn devices(&self, listener: &str) -> (String, String) {
+        let log = self.log();
+        let start = format!("wharf: devices of {listener} on ");
+        let found = log.lines().find_map(|line| line.strip_prefix(&start));
+        let found = found.unwrap_or_else(|| panic!("no line `{start}...`"));
+        let (scheme, address) = found.split_once(':').expect("a scheme");
+        (scheme.to_owned(), address.trim_start_matches("//").to_owned())
+    }
+
     /// The TCP address as the beginning of a URL.
     pub fn url(&self) -> String {
         match self.address() {

@@ -46,7 +46,7 @@ enum Protocol {
 pub async fn serve(accepted: AcceptedSocket, node: Arc<Node>, worker: usize) {
     let opened_at = Instant::now();
     // Counts the connection for this worker until the worker itself does.
-    let AcceptedSocket { socket, origin, slot: _slot } = accepted;
+    let AcceptedSocket { socket, origin, slot: _slot, .. } = accepted;
     let context = Context { node, worker, origin };
     serve_plain(Stream::new(socket), context, opened_at).await;
 }

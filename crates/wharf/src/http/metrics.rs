@@ -8,6 +8,7 @@ use prometheus_client::{
 
 use super::answer::{self, Answer};
 use crate::{
+    devices::Devices,
     metrics::{KINDS, WorkerMetrics},
     node::Node,
 };
@@ -33,6 +34,7 @@ fn registry(node: &Node) -> Registry {
     traffic(node, &mut registry);
     compression(node, &mut registry);
     front(node, &mut registry);
+    devices(node, &mut registry);
     registry
 }
 
@@ -128,6 +130,41 @@ fn front(node: &Node, registry: &mut Registry) {
     ] {
         count(registry, name, help, counter.total());
     }
+}
+
+/// Where devices are listened to. Listeners are a few, named by the operator; devices are many, and never a label.
+fn devices(node: &Node, registry: &mut Registry) {
+    let Devices { refusals, replaced, asked, unanswered, lost_datagrams, strange_datagrams, .. } =
+        &node.devices;
+    for (name, help, counter) in [
+        ("device_refusals", "Devices that were not let in", &refusals.total),
+        ("device_replacements", "Connections of devices that a newer one has replaced", replaced),
+        ("device_requests", "Requests to devices by the server API", asked),
+        ("device_requests_unanswered", "Those that a device did not answer in time", unanswered),
+        ("device_datagrams_lost", "UDP datagrams thrown away for want of room", &**lost_datagrams),
+        ("device_datagrams_strange", "UDP datagrams of strangers that did not log in", strange_datagrams),
+    ] {
+        count(registry, name, help, counter.total());
+    }
+    let connected = Family::<Labels, Gauge>::default();
+    let (junk, bad) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
+    let unmatched = Family::<Labels, Counter>::default();
+    let undeliverable = Family::<Labels, Counter>::default();
+    for (index, listener) in node.settings.devices.iter().enumerate() {
+        let labels = [("listener", listener.name.to_string())];
+        let devices = node.devices.registry.count(index as u16);
+        connected.get_or_create(&labels).set(i64::try_from(devices).unwrap_or(i64::MAX));
+        let counts = listener.profile.counts();
+        junk.get_or_create(&labels).inc_by(counts.junk_bytes);
+        bad.get_or_create(&labels).inc_by(counts.bad_checksums);
+        unmatched.get_or_create(&labels).inc_by(counts.unmatched);
+        undeliverable.get_or_create(&labels).inc_by(counts.undeliverable);
+    }
+    registry.register("devices", "Devices that are connected now", connected);
+    registry.register("device_junk_bytes", "Bytes of devices that were no frame", junk);
+    registry.register("device_bad_checksums", "Frames of devices with a wrong checksum", bad);
+    registry.register("device_unmatched", "Frames of devices that no rule means", unmatched);
+    registry.register("device_undeliverable", "Messages that no template can carry", undeliverable);
 }
 
 fn count(registry: &mut Registry, name: &str, help: &str, total: u64) {

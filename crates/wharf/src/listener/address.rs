@@ -13,7 +13,8 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use super::RawSocket;
 use crate::{
-    settings::{ListenAddress, Times},
+    devices::udp::UdpListener,
+    settings::{DeviceAddress, DeviceListener, ListenAddress, Times},
     socket::KernelWatch,
     watched::Watched,
 };
@@ -47,34 +48,103 @@ pub enum BindError {
         /// What is wrong, and the mend.
         cause: Box<str>,
     },
+    /// An address of a device listener.
+    #[error("device listener {name:?}: {cause}")]
+    Device {
+        /// Which listener.
+        name: Box<str>,
+        /// What is wrong with its address.
+        cause: Box<BindError>,
+    },
 }
 
 /// Addresses that are bound and not accepted from yet.
 #[derive(Debug)]
 pub struct Listeners {
     bound: Vec<Bound>,
+    /// UDP addresses, each of which of the device listeners.
+    udp: Vec<(u16, UdpListener)>,
+}
+
+/// Which device listener an address belongs to, and whether TLS is spoken there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BoundDevice {
+    pub listener: u16,
+    pub tls: bool,
 }
 
 impl Listeners {
     /// Binds all addresses or none. Must be called inside the runtime that will accept.
-    pub fn bind(addresses: &[ListenAddress], times: &Times) -> Result<Self, BindError> {
-        let bound = addresses.iter().map(|address| Bound::new(address, times)).collect::<Result<_, _>>()?;
-        Ok(Self { bound })
+    pub fn bind(
+        addresses: &[ListenAddress],
+        devices: &[DeviceListener],
+        times: &Times,
+    ) -> Result<Self, BindError> {
+        let bound =
+            addresses.iter().map(|address| Bound::new(address, None, times)).collect::<Result<_, _>>()?;
+        let mut listeners = Self { bound, udp: Vec::new() };
+        for (index, device) in devices.iter().enumerate() {
+            for address in &device.listen {
+                // The number of device listeners is bounded by the configuration, far below this.
+                listeners.bind_device(index as u16, address, times).map_err(|cause| BindError::Device {
+                    name: device.name.clone(),
+                    cause: Box::new(cause),
+                })?;
+            }
+        }
+        Ok(listeners)
+    }
+
+    fn bind_device(
+        &mut self,
+        listener: u16,
+        address: &DeviceAddress,
+        times: &Times,
+    ) -> Result<(), BindError> {
+        let (address, tls) = match address {
+            DeviceAddress::Udp(address) => {
+                let socket = UdpListener::bind(*address).map_err(|cause| ip_error(*address, cause, true))?;
+                self.udp.push((listener, socket));
+                return Ok(());
+            }
+            DeviceAddress::Tcp(address) => (ListenAddress::Tcp(*address), false),
+            DeviceAddress::Tls(address) => (ListenAddress::Tcp(*address), true),
+            DeviceAddress::Unix(path) => (ListenAddress::Unix(path.clone()), false),
+        };
+        self.bound.push(Bound::new(&address, Some(BoundDevice { listener, tls }), times)?);
+        Ok(())
     }
 
     /// The addresses as the kernel has them: port 0 has become a port.
     pub fn addresses(&self) -> Vec<ListenAddress> {
-        self.bound.iter().map(|bound| bound.address.clone()).collect()
+        let open = self.bound.iter().filter(|bound| bound.device.is_none());
+        open.map(|bound| bound.address.clone()).collect()
     }
 
-    pub(super) fn into_bound(self) -> Vec<Bound> {
-        self.bound
+    /// The addresses of devices, each with the number of its listener.
+    pub fn device_addresses(&self) -> Vec<(u16, DeviceAddress)> {
+        let streams = self.bound.iter().filter_map(|bound| {
+            let BoundDevice { listener, tls } = bound.device?;
+            let address = match (&bound.address, tls) {
+                (ListenAddress::Tcp(address), false) => DeviceAddress::Tcp(*address),
+                (ListenAddress::Tcp(address), true) => DeviceAddress::Tls(*address),
+                (ListenAddress::Unix(path), _) => DeviceAddress::Unix(path.clone()),
+            };
+            Some((listener, address))
+        });
+        let udp = self.udp.iter().map(|(listener, socket)| (*listener, DeviceAddress::Udp(socket.address())));
+        streams.chain(udp).collect()
+    }
+
+    pub(super) fn into_bound(self) -> (Vec<Bound>, Vec<(u16, UdpListener)>) {
+        (self.bound, self.udp)
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Bound {
     address: ListenAddress,
+    device: Option<BoundDevice>,
     socket: BoundSocket,
 }
 
@@ -86,19 +156,25 @@ enum BoundSocket {
 }
 
 impl Bound {
-    fn new(address: &ListenAddress, times: &Times) -> Result<Self, BindError> {
-        match address {
+    fn new(address: &ListenAddress, device: Option<BoundDevice>, times: &Times) -> Result<Self, BindError> {
+        let (address, socket) = match address {
             ListenAddress::Tcp(address) => {
                 let (listener, address) =
-                    bind_tcp(*address, times).map_err(|cause| tcp_error(*address, cause))?;
-                Ok(Self { address: ListenAddress::Tcp(address), socket: BoundSocket::Tcp(listener) })
+                    bind_tcp(*address, times).map_err(|cause| ip_error(*address, cause, device.is_some()))?;
+                (ListenAddress::Tcp(address), BoundSocket::Tcp(listener))
             }
             ListenAddress::Unix(path) => {
                 let listener = bind_unix(path)
                     .map_err(|cause| BindError::Unix { path: path.clone(), cause: cause.into() })?;
-                Ok(Self { address: ListenAddress::Unix(path.clone()), socket: BoundSocket::Unix(listener) })
+                (ListenAddress::Unix(path.clone()), BoundSocket::Unix(listener))
             }
-        }
+        };
+        Ok(Self { address, device, socket })
+    }
+
+    /// Which device listener it belongs to; none where all protocols are spoken.
+    pub fn device(&self) -> Option<BoundDevice> {
+        self.device
     }
 
     /// The next connection, non-blocking and with its options set, and its peer's address if it has one.
@@ -145,13 +221,17 @@ fn set_inherited(socket: &Socket, times: &Times) -> io::Result<()> {
     KernelWatch { user_timeout, keepalive: Some(KEEPALIVE) }.apply(&SockRef::from(socket))
 }
 
-fn tcp_error(address: SocketAddr, cause: io::Error) -> BindError {
+fn ip_error(address: SocketAddr, cause: io::Error, is_device: bool) -> BindError {
     let mend = match cause.kind() {
+        io::ErrorKind::AddrInUse if is_device => {
+            "another process has it, or another address of this configuration: choose another port"
+        }
         io::ErrorKind::AddrInUse => "another process has it: stop that, or choose another port with --listen",
         io::ErrorKind::AddrNotAvailable => {
             "this machine has no such address: choose one of its own, or 0.0.0.0"
         }
         io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: choose a higher port",
+        _ if is_device => "choose another address",
         _ => "choose another address with --listen",
     };
     BindError::Tcp { address, cause, mend }
@@ -187,7 +267,7 @@ mod tests {
     use crate::settings::Settings;
 
     fn bind(addresses: &[ListenAddress]) -> Result<Listeners, BindError> {
-        Listeners::bind(addresses, &Settings::development().times)
+        Listeners::bind(addresses, &[], &Settings::development().times)
     }
 
     #[tokio::test]

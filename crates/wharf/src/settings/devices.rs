@@ -1,6 +1,8 @@
 //! Device listeners: addresses at which devices speak in a format of their own.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use wharf_proto::device::Profile;
 
 use super::TlsFiles;
 
@@ -9,6 +11,8 @@ use super::TlsFiles;
 pub struct DeviceListener {
     /// The name in logs and in the server API.
     pub name: Box<str>,
+    /// How they frame, log in, show life and speak.
+    pub profile: Arc<Profile>,
     /// Where its devices connect.
     pub listen: Vec<DeviceAddress>,
     /// A second connection of a device ends the first (code 3520); or else it is refused (code 3420).
@@ -46,11 +50,10 @@ pub struct DeviceTls {
 pub struct ClientCertificates {
     /// A PEM file with the authorities that have signed them.
     pub authority: PathBuf,
-    /// The common name, or a DNS name among the alternative names, must be the device's identifier.
+    /// The common name, or a DNS name among the alternative names (which cannot be a number), must be the device's
+    /// identifier.
     pub name_is_device: bool,
 }
 
-impl DeviceListener {
-    /// The most connections, unless the operator says otherwise. LIMITS.md, `device_connections`.
-    pub const CONNECTIONS: usize = 10_000;
-}
+/// The most connections of a device listener, unless the operator says otherwise. LIMITS.md, `device_connections`.
+pub const DEVICE_CONNECTIONS: usize = 10_000;

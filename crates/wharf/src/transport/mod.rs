@@ -8,6 +8,7 @@ mod kernel;
 pub mod tcp;
 pub mod tls;
 pub mod tunnel;
+pub mod udp;
 pub mod unix;
 
 use std::{
@@ -43,6 +44,10 @@ pub trait Transport: Send + 'static {
     /// the entry when they are ready.
     fn attached(&mut self, entry: u64) {
         let _ = entry;
+    }
+    /// Whether a read gives one datagram, so that a short one is no sign that there is no more.
+    fn is_datagrams(&self) -> bool {
+        false
     }
     /// Ends our half: the peer reads what was written and then an end, and reads go on until it ends its own.
     /// A transport whose halves cannot end apart ends both.

@@ -40,6 +40,7 @@ impl Worker {
             return;
         }
         self.book(index, cause, disconnect.code, disconnect.reason.clone());
+        self.note_refusal(index, disconnect);
         let Some(connection) = self.connections.at(index) else { return };
         if slow {
             self.outbox_bytes -= connection.outbox.drop_unbegun();

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::devices::{ASKS_A_DEVICE, Claimed, Place};
 
+/// The most bytes before the login. LIMITS.md, `login_bytes`.
+pub(super) const LOGIN_BYTES: usize = 16 * 1024;
+
 /// What is kept for a connection of a device listener.
 pub struct Device {
     /// Where it came in.
@@ -57,7 +60,15 @@ impl Worker {
     /// The connection is to be the only one of the device.
     pub(super) fn claim(&mut self, index: u32, device: &Arc<str>) {
         let Some((listener, place)) = self.device_place(index) else { return };
-        let Some(settings) = self.node.settings.devices.get(usize::from(listener)) else { return };
+        let node = Arc::clone(&self.node);
+        let Some(settings) = node.settings.devices.get(usize::from(listener)) else { return };
+        let origin = self.connections.at(index).and_then(|connection| Some(&connection.device()?.origin));
+        let names = origin.and_then(|origin| origin.names.as_deref());
+        if names.is_some_and(|names| names.iter().all(|name| **name != **device)) {
+            let reason = format!("the certificate is not that of device {device:?}");
+            node.devices.refusals.tell(&settings.name, &reason, self.now);
+            return self.end_connection(index, &Disconnect::PERMISSION_DENIED.with_reason(reason));
+        }
         match self.node.devices.registry.claim(listener, device, place, settings.replaces) {
             Claimed::Free => {}
             Claimed::From(other) => {
@@ -69,7 +80,7 @@ impl Worker {
                 }
             }
             Claimed::Kept => {
-                let reason = format!("{device} has a connection already");
+                let reason = format!("device {device:?} has a connection already");
                 self.node.devices.refusals.tell(&settings.name, &reason, self.now);
                 self.end_connection(index, &Disconnect::ALREADY_CONNECTED);
             }
@@ -81,6 +92,20 @@ impl Worker {
         if let Some(index) = self.connections.resolve(entry) {
             self.end_connection(index, &Disconnect::REPLACED);
         }
+    }
+
+    /// A connection ends with these words. Tells the operator of devices that were not let in.
+    pub(super) fn note_refusal(&mut self, index: u32, disconnect: &Disconnect) {
+        let Some(connection) = self.connections.at(index) else { return };
+        let Some(device) = connection.device() else { return };
+        let was_let_in = connection.session.info().is_some();
+        if was_let_in || disconnect.code == Disconnect::SHUTDOWN.code {
+            return;
+        }
+        let Some(listener) = self.node.settings.devices.get(usize::from(device.origin.listener)) else {
+            return;
+        };
+        self.node.devices.refusals.tell(&listener.name, &disconnect.to_string(), self.now);
     }
 
     /// The session of a device has ended.

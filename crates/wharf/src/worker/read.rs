@@ -12,6 +12,7 @@ use wharf_proto::{
 use super::{
     Worker,
     connection::{Peer, State},
+    device::LOGIN_BYTES,
 };
 use crate::settings::Limits;
 
@@ -73,6 +74,7 @@ impl Worker {
         let Some(connection) = self.connections.at(index) else { return Progress::Drained };
         let Some(transport) = &mut connection.transport else { return Progress::Drained };
         let state = connection.state;
+        let datagrams = transport.is_datagrams();
         match transport.try_read(buffer) {
             Ok(0) => {
                 self.peer_finished(index);
@@ -92,7 +94,7 @@ impl Worker {
                 }
                 // Events are edge-triggered, and a short read has taken everything there was, but for an end.
                 let ends = self.connections.at(index).is_some_and(|connection| connection.read_closed);
-                if count < buffer.len() && !ends { Progress::Drained } else { Progress::More }
+                if count < buffer.len() && !ends && !datagrams { Progress::Drained } else { Progress::More }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Progress::Drained,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Progress::More,
@@ -146,8 +148,12 @@ impl Worker {
     /// Row 53: whoever has said so much and is not connected is refused. The time to connect bounds only how long
     /// somebody may flood.
     fn count_early(&mut self, index: u32, bytes: usize) {
-        let limit = early_bytes(&self.node.settings.limits);
         let Some(connection) = self.connections.at(index) else { return };
+        // A login is one short frame.
+        let limit = match connection.device() {
+            Some(_) => LOGIN_BYTES,
+            None => early_bytes(&self.node.settings.limits),
+        };
         if connection.session.phase() != Phase::Opening || !connection.is_open() {
             return;
         }

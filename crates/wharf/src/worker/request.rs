@@ -17,7 +17,7 @@ use wharf_proto::{
 };
 
 use super::listing::{ListConnections, ListEnded};
-use crate::transport::Transport;
+use crate::{listener::Slot, transport::Transport};
 
 /// A connection for a worker to own.
 pub struct Attachment {
@@ -59,10 +59,13 @@ pub struct Parts {
 }
 
 /// Where the connection of a device came in.
-#[derive(Debug, Clone)]
 pub struct DeviceOrigin {
     /// Which of `Settings::devices`.
     pub listener: u16,
+    /// The names in the certificate that it showed, where one of them must be the device's.
+    pub names: Option<Box<[Box<str>]>>,
+    /// Counts the connection for its listener.
+    pub slot: Option<Slot>,
 }
 
 /// A question to a device.

@@ -8,12 +8,16 @@ use bytes::{BufMut, BytesMut};
 use tokio::sync::oneshot;
 use wharf::{
     devices::{ASKS_A_DEVICE, Found, Place},
-    settings::{DeviceListener, Settings},
+    settings::{DEVICE_CONNECTIONS, DeviceListener, Settings},
     worker::{AskFailure, DeviceAsk, DeviceOrigin, Parts, ToWorker},
 };
 use wharf_core::testing::link::{End, Link, LinkOptions};
 use wharf_proto::{
     PeerError,
+    device::{
+        Profile,
+        spec::{CutSpec, FrameSpec, FramingSpec, Junk, LoginSpec, ProfileSpec},
+    },
     framing::{FramingId, lines::LineDeframer},
     message::{
         BroadcastBody, Command, ConnectRequest, Data, Push, ReplyBody, Request, SubscribeRequest, Vouched,
@@ -122,13 +126,42 @@ impl Device {
     }
 }
 
+/// The devices here have words of their own; a listener has a profile all the same.
+fn unused_profile() -> ProfileSpec {
+    ProfileSpec {
+        framing: FramingSpec {
+            cut: CutSpec::Fixed { bytes: 1 },
+            start: Vec::new(),
+            end: Vec::new(),
+            checksum: None,
+            max_bytes: 1,
+            junk: Junk::Close,
+        },
+        login: LoginSpec {
+            frame: FrameSpec { pattern: Some("{id}".into()), ..FrameSpec::default() },
+            id: "id".into(),
+            token: None,
+            allow: vec!["*".into()],
+            seen_in: Vec::new(),
+            answer: None,
+            refusal: None,
+            strict: false,
+        },
+        heartbeat: None,
+        up: Vec::new(),
+        down: None,
+        request: None,
+    }
+}
+
 fn machine(replaces: bool) -> Machine {
     let listener = DeviceListener {
         name: "tracker".into(),
+        profile: Profile::new(&unused_profile()).unwrap(),
         listen: Vec::new(),
         replaces,
         tls: None,
-        connections: DeviceListener::CONNECTIONS,
+        connections: DEVICE_CONNECTIONS,
     };
     Machine::plain(7, Settings { devices: [listener].into(), ..Settings::development() })
 }
@@ -140,7 +173,7 @@ fn dial(machine: &mut Machine, worker: usize) -> Device {
         framing: FramingId::Lines,
         kind: "device_tcp",
         parts: Some(parts),
-        device: Some(DeviceOrigin { listener: 0 }),
+        device: Some(DeviceOrigin { listener: 0, names: None, slot: None }),
         ..Shape::websocket()
     };
     let (end, link) = machine.dial(worker, LinkOptions { capacity: 600, splits: true }, shape);

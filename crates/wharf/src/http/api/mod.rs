@@ -4,6 +4,7 @@ mod batch;
 mod channels;
 mod clients;
 mod connections;
+mod devices;
 mod node;
 mod publish;
 
@@ -112,6 +113,7 @@ async fn call(method: &str, params: &str, context: &Context) -> Outcome {
         "history_remove" => channels::history_remove(read(params)?, node).await,
         "channels" => channels::channels(read(params)?, node),
         "connections" => connections::connections(read(params)?, node).await,
+        "device_request" => devices::request(read(params)?, node).await,
         "info" => node::info(node),
         "subscribe" | "refresh" | "rpc" => Err(ErrorReply::NOT_AVAILABLE.into()),
         _ => Err(ErrorReply::METHOD_NOT_FOUND.into()),
@@ -200,6 +202,9 @@ fn status(error: &ErrorReply) -> StatusCode {
         107 | 108 => StatusCode::BAD_REQUEST,
         112 => StatusCode::RANGE_NOT_SATISFIABLE,
         113 => StatusCode::CONFLICT,
+        // The codes of `device_request`.
+        404 => StatusCode::NOT_FOUND,
+        504 => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
