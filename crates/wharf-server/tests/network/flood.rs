@@ -15,6 +15,7 @@ use crate::{
         client::{Client, Lines},
         eventually,
         network::{self, Fault, Namespace, Network, PORT, SERVER, within},
+        server::Server,
         websocket::WebSocket,
     },
     crowd::{SLACK, Times},
@@ -124,6 +125,30 @@ fn a_flood_of_half_open_connections_keeps_nobody_out() {
     println!("came in after {took:?}");
 }
 
+/// So many subscribe, and the path then resets each of them at the same moment.
+#[track_caller]
+fn come_and_be_reset(network: &Network, server: &Server, count: usize) {
+    let crowd: Vec<_> = (0..count)
+        .map(|_| {
+            let mut client = Client::new(Lines::open(&network.address()));
+            client.connect();
+            client.subscribe("rooms");
+            client
+        })
+        .collect();
+    let presence = || server.api("presence_stats", &json!({"channel": "rooms"}))["num_clients"].clone();
+    assert_eq!(presence(), count);
+    network.fault(Fault::Reset);
+    let since = Instant::now();
+    // All are written to at once, and the router answers each with a reset.
+    server.api("publish", &json!({"channel": "rooms", "data": "ahoy"}));
+    eventually("presence loses them", SLACK, || presence() == 0);
+    println!("{count} resets: gone after {:?}", since.elapsed());
+    eventually("connections are given back", PATIENCE, || server.metric("wharf_connections") == 0);
+    network.heal();
+    drop(crowd);
+}
+
 // Row 46.
 #[test]
 fn a_path_that_resets_hundreds_at_once_leaves_nothing_of_them() {
@@ -133,32 +158,12 @@ fn a_path_that_resets_hundreds_at_once_leaves_nothing_of_them() {
     }
     let network = Network::new();
     let server = Times::pinging_each(600).of(network.setup()).start();
-    // So that what the server does for the first who comes is not counted.
-    drop(Client::new(Lines::open(&network.address())).connect());
-    eventually("it is gone", PATIENCE, || server.metric("wharf_connections") == 0);
-    let descriptors = server.descriptors();
-    let crowd: Vec<_> = within(&network.client.path(), || {
-        (0..COUNT)
-            .map(|_| {
-                let mut client = Client::new(Lines::open(&network.address()));
-                client.connect();
-                client.subscribe("rooms");
-                client
-            })
-            .collect()
-    });
-    let presence = || server.api("presence_stats", &json!({"channel": "rooms"}))["num_clients"].clone();
-    assert_eq!(presence(), COUNT);
-    network.fault(Fault::Reset);
-    let since = Instant::now();
-    // All are written to at once, and the router answers each with a reset.
-    server.api("publish", &json!({"channel": "rooms", "data": "ahoy"}));
-    eventually("presence loses them", SLACK, || presence() == 0);
-    println!("{COUNT} resets: gone after {:?}", since.elapsed());
-    eventually("connections are given back", PATIENCE, || server.metric("wharf_connections") == 0);
+    // What the server takes for its first crowd it keeps.
+    come_and_be_reset(&network, &server, COUNT);
+    let (descriptors, memory_kib) = (server.descriptors(), server.memory_kib());
+    come_and_be_reset(&network, &server, COUNT);
     eventually("descriptors are given back", PATIENCE, || server.descriptors() <= descriptors);
-    network.heal();
-    drop(crowd);
+    assert!(server.memory_kib() < memory_kib + 512, "{memory_kib} KiB before");
     let mut late = Client::new(Lines::open(&network.address()));
     late.connect();
     late.publish("rooms", json!("still here"));
