@@ -91,11 +91,25 @@ pub const STREAMS: [Way; 5] = [
     Way::Events,
 ];
 
+/// Of a poller the ledger can only say that it asked no more; of all others so.
+pub fn unless_poll(verdict: &'static str) -> impl Fn(Way) -> &'static str {
+    move |way| if POLLS.contains(&way) { "unasked" } else { verdict }
+}
+
 impl Way {
     fn name(self) -> &'static str {
         match self {
             Self::Subscribe(transport) => transport,
             Self::Events => "events",
+        }
+    }
+
+    /// What the server calls it.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Subscribe("http-stream") => "http_stream",
+            Self::Subscribe("long-poll" | "short-poll") => "poll",
+            _ => self.name(),
         }
     }
 }
@@ -189,6 +203,22 @@ impl Crowd {
         let data = data.into();
         for program in self.members.iter().filter_map(|member| member.program.as_ref()) {
             assert_eq!(program.event_of("publication")["data"], data);
+        }
+    }
+
+    /// The ledger says of each how it ended.
+    #[track_caller]
+    pub fn assert_verdicts(&self, server: &Server, verdict: impl Fn(Way) -> &'static str) {
+        let answer = server.api("connections", &json!({"ended": true, "limit": 1_000}));
+        let ends = answer["ended"].as_array().expect("a list");
+        for way in self.members.iter().map(|member| member.way) {
+            let mut its = ends.iter().filter(|end| end["transport"] == way.kind()).peekable();
+            assert!(its.peek().is_some(), "{}: no end in {answer}", way.name());
+            for end in its {
+                let (silence, survived) = (&end["quiet_ms"], &end["survived_ms"]);
+                println!("{}: {} after {silence} ms, survived {survived} ms", way.name(), end["verdict"]);
+                assert_eq!(end["verdict"], verdict(way), "{}: {end}", way.name());
+            }
         }
     }
 

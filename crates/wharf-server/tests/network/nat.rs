@@ -26,6 +26,7 @@ fn assert_found(idle_s: u32, stranger: Stranger) {
     // The first ping comes after half an interval or more, and may be in time; the next one is not.
     let latest = times.ping_interval * 2 + times.pong_timeout.max(times.user_timeout);
     crowd.assert_gone_between(&server, since, |_| idle, |_| latest);
+    crowd.assert_verdicts(&server, |_| "idle_kill");
     // Who asks each second is forgotten by nobody.
     polls.assert_there(&server);
 }
@@ -57,7 +58,7 @@ fn a_nat_that_forgets_is_kept_from_it_by_pings() {
 
 /// Everybody is connected through a router that then forgets everybody at once.
 #[track_caller]
-fn assert_reload_found(stranger: Stranger) {
+fn assert_reload_found(stranger: Stranger, verdict: &'static str) {
     if network::left_out() {
         return;
     }
@@ -68,16 +69,17 @@ fn assert_reload_found(stranger: Stranger) {
     assert!(network.remembered() >= STREAMS.len());
     network.forget();
     crowd.assert_gone_in_time(&server, &times, Instant::now());
+    crowd.assert_verdicts(&server, |_| verdict);
 }
 
 // Row 45.
 #[test]
 fn a_firewall_that_is_loaded_anew_is_found() {
-    assert_reload_found(Stranger::Dropped);
+    assert_reload_found(Stranger::Dropped, "blackholed");
 }
 
 // Row 45.
 #[test]
 fn a_firewall_that_is_loaded_anew_and_resets_is_found() {
-    assert_reload_found(Stranger::Reset);
+    assert_reload_found(Stranger::Reset, "reset");
 }

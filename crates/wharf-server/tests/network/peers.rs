@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     common::{
@@ -14,7 +14,7 @@ use crate::{
         server::{Server, Setup},
         websocket::WebSocket,
     },
-    crowd::{Crowd, POLLS, SLACK, STREAMS, Times, Way},
+    crowd::{Crowd, POLLS, SLACK, STREAMS, Times, Way, unless_poll},
 };
 
 /// Every way but that of an EventSource, for which its kernel speaks alone.
@@ -33,6 +33,7 @@ fn a_frozen_process_is_gone_in_time_although_its_kernel_answers_and_misses_nothi
     let crowd = Crowd::join(&network, &server, &ways_of_programs());
     crowd.signal("STOP");
     crowd.assert_gone_in_time(&server, &times, Instant::now());
+    crowd.assert_verdicts(&server, unless_poll("missed_heartbeat"));
     crowd.publish(&server, "while frozen");
     crowd.signal("CONT");
     crowd.assert_hears("while frozen");
@@ -50,6 +51,7 @@ fn a_killed_process_is_gone_at_once() {
     let crowd = Crowd::join(&network, &server, &streams);
     crowd.signal("KILL");
     crowd.assert_gone_between(&server, Instant::now(), |_| Duration::ZERO, |_| Duration::ZERO);
+    crowd.assert_verdicts(&server, |_| "closed_by_peer");
 }
 
 /// The server's end of a client's connection is reset by the client's kernel.
@@ -70,6 +72,15 @@ fn a_client_that_resets_is_gone_at_once() {
     drop(client);
     eventually("presence loses it", SLACK, || presence() == 0);
     println!("reset: gone after {:?}", since.elapsed());
+    assert_eq!(only_verdict(&server), "reset");
+}
+
+/// What the ledger says of the one connection that was there.
+#[track_caller]
+fn only_verdict(server: &Server) -> Value {
+    let mut answer = server.api("connections", &json!({"ended": true}));
+    assert_eq!(answer["ended"].as_array().map(Vec::len), Some(1), "{answer}");
+    answer["ended"][0]["verdict"].take()
 }
 
 /// Publishes until the window of a subscriber that reads nothing is shut, and something waits behind it.
@@ -118,6 +129,7 @@ fn assert_shut_window_found(setup: impl FnOnce(Setup) -> Setup) {
     let took = since.elapsed();
     println!("window shut: gone after {took:?}");
     assert!(took <= Duration::from_secs(1) + SLACK, "{took:?}");
+    assert_eq!(only_verdict(&server), "slow");
 }
 
 // Row 43.
