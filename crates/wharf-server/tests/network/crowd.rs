@@ -1,6 +1,9 @@
 //! One connection of each kind, each alone in a channel, so that presence tells which are there.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -63,7 +66,8 @@ impl Times {
         match way {
             // A poll may just have begun; the lease runs from its answer.
             Way::Subscribe("long-poll" | "short-poll") => self.poll_wait + self.lease,
-            Way::Subscribe(_) => self.ping_interval + self.pong_timeout,
+            // HTTP/2 has pings of its own, which each implementation answers.
+            Way::Subscribe(_) | Way::Http2 => self.ping_interval + self.pong_timeout,
             // Nobody answers but the kernel, so that what was said last must have stayed unacknowledged.
             Way::Events => self.ping_interval + self.user_timeout,
         }
@@ -77,12 +81,14 @@ pub enum Way {
     Subscribe(&'static str),
     /// A plain EventSource, which never says anything.
     Events,
+    /// A one-way stream on an HTTP/2 connection, by curl.
+    Http2,
 }
 
 /// The ways that ask again and again.
 pub const POLLS: [Way; 2] = [Way::Subscribe("long-poll"), Way::Subscribe("short-poll")];
 
-/// The ways that stay connected.
+/// The ways that stay connected, each on a connection of its own.
 pub const STREAMS: [Way; 5] = [
     Way::Subscribe("websocket"),
     Way::Subscribe("tcp"),
@@ -90,6 +96,11 @@ pub const STREAMS: [Way; 5] = [
     Way::Subscribe("sse"),
     Way::Events,
 ];
+
+/// Every way.
+pub fn every_way() -> Vec<Way> {
+    [&STREAMS[..], &[Way::Http2], &POLLS].concat()
+}
 
 /// Of a poller the ledger can only say that it asked no more; of all others so.
 pub fn unless_poll(verdict: &'static str) -> impl Fn(Way) -> &'static str {
@@ -101,6 +112,7 @@ impl Way {
         match self {
             Self::Subscribe(transport) => transport,
             Self::Events => "events",
+            Self::Http2 => "uni_sse",
         }
     }
 
@@ -134,6 +146,14 @@ impl Member {
             Way::Events => {
                 let path = format!("/events?channel={channel}");
                 stream = Some(Stream::open(&network.address(), "GET", &path, &[], ""));
+            }
+            Way::Http2 => {
+                let url = format!("{}/connection/uni_sse", network.url());
+                let connect = json!({"subs": {channel: {}}}).to_string();
+                let mut curl = network.client.command("curl");
+                curl.args(["-sN", "--http2-prior-knowledge", "-G", &url, "--data-urlencode"]);
+                curl.arg(format!("cf_connect={connect}")).stdout(Stdio::piped()).stdin(Stdio::null());
+                program = Some(Running::start(curl));
             }
         }
         Self { way, program, stream }
@@ -171,6 +191,11 @@ impl Crowd {
         self.assert_there(server);
     }
 
+    /// How many came.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// Everybody is there.
     #[track_caller]
     pub fn assert_there(&self, server: &Server) {
@@ -197,21 +222,23 @@ impl Crowd {
         }
     }
 
-    /// Every program has heard this next.
+    /// Every `wharf subscribe` has heard this next.
     #[track_caller]
     pub fn assert_hears(&self, data: impl Into<Value>) {
         let data = data.into();
-        for program in self.members.iter().filter_map(|member| member.program.as_ref()) {
+        let subscribers = self.members.iter().filter(|member| matches!(member.way, Way::Subscribe(_)));
+        for program in subscribers.filter_map(|member| member.program.as_ref()) {
             assert_eq!(program.event_of("publication")["data"], data);
         }
     }
 
-    /// The ledger says of each how it ended.
+    /// The ledger says of each how it ended. How a connection ended that several streams share, none of them knows.
     #[track_caller]
     pub fn assert_verdicts(&self, server: &Server, verdict: impl Fn(Way) -> &'static str) {
         let answer = server.api("connections", &json!({"ended": true, "limit": 1_000}));
         let ends = answer["ended"].as_array().expect("a list");
-        for way in self.members.iter().map(|member| member.way) {
+        let ways = self.members.iter().map(|member| member.way);
+        for way in ways.filter(|way| *way != Way::Http2) {
             let mut its = ends.iter().filter(|end| end["transport"] == way.kind()).peekable();
             assert!(its.peek().is_some(), "{}: no end in {answer}", way.name());
             for end in its {

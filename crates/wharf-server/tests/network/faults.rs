@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     common::network::{self, Fault, Network},
-    crowd::{Crowd, POLLS, STREAMS, Times, unless_poll},
+    crowd::{Crowd, Times, every_way, unless_poll},
 };
 
 /// Everybody comes, the router does so from then on, and everybody is known to be gone in time.
@@ -15,7 +15,7 @@ fn assert_found(fault: Fault, verdict: &'static str) {
     }
     let (network, times) = (Network::new(), Times::QUICK);
     let server = times.of(network.setup()).start();
-    let crowd = Crowd::join(&network, &server, &[&STREAMS[..], &POLLS].concat());
+    let crowd = Crowd::join(&network, &server, &every_way());
     network.fault(fault);
     crowd.assert_gone_in_time(&server, &times, Instant::now());
     crowd.assert_verdicts(&server, unless_poll(verdict));
@@ -29,7 +29,7 @@ fn a_client_that_loses_power_is_gone_in_the_stated_time_and_one_that_does_not_st
     }
     let (network, times) = (Network::new(), Times::QUICK);
     let server = times.of(network.setup()).start();
-    let mut crowd = Crowd::join(&network, &server, &[&STREAMS[..], &POLLS].concat());
+    let mut crowd = Crowd::join(&network, &server, &every_way());
     crowd.assert_stays(&server, 3);
     network.cut_off();
     crowd.assert_gone_in_time(&server, &times, Instant::now());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     common::network::{self, Network, Stranger},
-    crowd::{Crowd, POLLS, STREAMS, Times},
+    crowd::{Crowd, POLLS, STREAMS, Times, Way, every_way},
 };
 
 /// The router forgets after `idle_s` seconds, which is sooner than the server pings: whoever only waits is known to
@@ -52,7 +52,7 @@ fn a_nat_that_forgets_is_kept_from_it_by_pings() {
     let network = Network::new();
     network.translate(3, Stranger::Dropped);
     let server = Times::pinging_each(2).of(network.setup()).start();
-    let mut crowd = Crowd::join(&network, &server, &[&STREAMS[..], &POLLS].concat());
+    let mut crowd = Crowd::join(&network, &server, &every_way());
     crowd.assert_stays(&server, 3);
 }
 
@@ -65,8 +65,8 @@ fn assert_reload_found(stranger: Stranger, verdict: &'static str) {
     let (network, times) = (Network::new(), Times::QUICK);
     network.translate(600, stranger);
     let server = times.of(network.setup()).start();
-    let crowd = Crowd::join(&network, &server, &STREAMS);
-    assert!(network.remembered() >= STREAMS.len());
+    let crowd = Crowd::join(&network, &server, &[&STREAMS[..], &[Way::Http2]].concat());
+    assert!(network.remembered() >= crowd.len());
     network.forget();
     crowd.assert_gone_in_time(&server, &times, Instant::now());
     crowd.assert_verdicts(&server, |_| verdict);
