@@ -19,7 +19,7 @@ use serde_json::Value;
 use self::data::{Compression, Growth, Machine, Run, Side};
 use crate::{
     plot,
-    process::{command, said},
+    process::{command, said, target},
 };
 
 /// Between two looks at the kernel's memory.
@@ -71,7 +71,11 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool> {
             s / 60,
             s % 60
         );
-        let (report, kernel_kib) = measured(root, arguments)?;
+        let (report, kernel_kib) = measured(root, arguments).or_else(|error| {
+            // Minutes of measuring are not to be lost by one connection.
+            println!("    {error:#}; once again");
+            measured(root, arguments)
+        })?;
         machine = Some(machine_of(&report)?);
         let run = Run {
             kernel_kib: kernel_kib.filter(|_| *chart == "memory" && *line == "websocket"),
@@ -130,11 +134,11 @@ fn planned(quick: bool) -> Vec<Planned> {
 
 /// Makes one run; its report, and what the kernel took for each connection meanwhile, in KiB for each of its two ends.
 fn measured(root: &Path, arguments: &str) -> Result<(Value, Option<f64>)> {
-    let file = root.join("target/growth-run.json");
-    let json = file.to_string_lossy();
+    let file = target(root).join("growth-run.json");
+    let program = target(root).join("release/wharf");
+    let (json, program) = (file.to_string_lossy(), program.to_string_lossy());
     // A shell, since only it raises the number of descriptors for what it starts.
-    let script =
-        format!("ulimit -n \"$(ulimit -Hn)\" && exec target/release/wharf bench {arguments} --json '{json}'");
+    let script = format!("ulimit -n \"$(ulimit -Hn)\" && exec '{program}' bench {arguments} --json '{json}'");
     let before = slab_kib();
     let mut shell = Command::new("sh");
     shell.current_dir(root).args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null());

@@ -5,7 +5,7 @@
 //! by byte, an allocation for each message), not a percent.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    process::{command, finish, succeeds},
+    process::{command, finish, succeeds, target},
     stage::Outcome,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 struct Program {
     /// What builds it, and what it is then.
     build: &'static str,
-    path: &'static str,
+    path: fn(&Path) -> PathBuf,
     operations: &'static [Operation],
 }
 
@@ -42,7 +42,7 @@ const fn operation(name: &'static str, most: u64, times: u64) -> Operation {
 /// One worker with simulated sockets: `crates/wharf/examples/worker_instructions.rs`.
 const SERVER: Program = Program {
     build: "build --quiet --release --locked --package wharf --example worker_instructions",
-    path: "target/release/examples/worker_instructions",
+    path: |root| target(root).join("release/examples/worker_instructions"),
     operations: &[
         operation("deliver_to_1000", 1_600_000, 20),
         operation("echo", 22_000, 500),
@@ -55,7 +55,7 @@ const SERVER: Program = Program {
 /// `benches/instructions`.
 const CODEC: Program = Program {
     build: "build --quiet --release --locked --manifest-path benches/instructions/Cargo.toml --target-dir target/instructions",
-    path: "target/instructions/release/wharf-codec-instructions",
+    path: |root| root.join("target/instructions/release/wharf-codec-instructions"),
     operations: &[
         operation("parse_text_128", 1_000, 1_000),
         operation("parse_binary_1024", 1_200, 1_000),
@@ -92,7 +92,7 @@ pub fn judge(root: &Path, deadline: Instant) -> Result<Outcome> {
             return Ok(Outcome::failed(built.output));
         }
         for Operation { name, most, times } in program.operations {
-            let path = root.join(program.path);
+            let path = (program.path)(root);
             // Beside each other: what is counted does not depend on what else runs.
             let (shorter, longer) = thread::scope(|scope| {
                 let longer = scope.spawn(|| counted(&path, name, 3 * times, deadline));

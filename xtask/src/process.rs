@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read},
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -64,6 +64,11 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments);
     finish(command, Instant::now() + Duration::from_secs(10)).is_ok_and(|finished| finished.success)
+}
+
+/// Where cargo puts what it builds.
+pub fn target(root: &Path) -> PathBuf {
+    root.join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// What a program says in one line, or nothing.
