@@ -96,6 +96,10 @@ pub trait Framing: Send + Sync + 'static {
     }
     /// The reading side, for messages of at most `limits.message_bytes`.
     fn deframer(&self, limits: DeframeLimits) -> Box<dyn Deframer>;
+    /// Whether only one side writes in it: its deframer throws away whatever comes.
+    fn is_one_way(&self) -> bool {
+        false
+    }
     /// Whether the framing itself tells the peer the code and reason of its end (as WebSocket does), so that
     /// the dialect need not.
     fn carries_disconnect(&self) -> bool {

@@ -59,6 +59,10 @@ impl<F: Framing> Framing for Chunked<F> {
         chunk(out, |out| self.inner.frame(kind, message, out));
     }
 
+    fn is_one_way(&self) -> bool {
+        true
+    }
+
     fn deframer(&self, _limits: DeframeLimits) -> Box<dyn Deframer> {
         Box::new(Discard)
     }

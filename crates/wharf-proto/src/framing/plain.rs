@@ -21,6 +21,10 @@ impl Framing for Plain {
         out.put_slice(message);
     }
 
+    fn is_one_way(&self) -> bool {
+        true
+    }
+
     fn deframer(&self, _limits: DeframeLimits) -> Box<dyn Deframer> {
         Box::new(Discard)
     }

@@ -20,6 +20,10 @@ impl Framing for Sse {
         Block { data: Some(message), ..Block::default() }.write(out);
     }
 
+    fn is_one_way(&self) -> bool {
+        true
+    }
+
     fn deframer(&self, _limits: DeframeLimits) -> Box<dyn Deframer> {
         Box::new(Discard)
     }

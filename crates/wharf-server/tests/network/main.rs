@@ -11,5 +11,6 @@ mod clients;
 mod crowd;
 mod faults;
 mod flood;
+mod library;
 mod nat;
 mod peers;

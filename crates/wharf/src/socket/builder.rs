@@ -229,6 +229,12 @@ fn carrier(transport: Transport) -> Carrier {
 
 /// The parts, if they go together.
 fn checked(parts: Parts, carrier: Carrier) -> Result<Arc<Parts>, OpenError> {
+    if parts.framing.as_ref().is_some_and(|framing| framing.is_one_way()) {
+        return Err(OpenError::Parts(
+            "this framing is one in which a server speaks and does not listen; leave .framing(...) out to read bytes as they \
+             come, or use Lines or a DeviceFraming",
+        ));
+    }
     let has_messages = parts.framing.is_some() || carrier == Carrier::Datagrams;
     if let Some(heartbeat) = &parts.heartbeat {
         if heartbeat.reads_messages() && !has_messages {

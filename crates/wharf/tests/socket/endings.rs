@@ -84,3 +84,42 @@ fn a_runtime_that_ends_leaves_nobody_waiting() {
     let end = second.block_on(soon(socket.read())).unwrap_err();
     assert!(matches!(end, End::Failed(_)), "{end}");
 }
+
+// Row 51.
+#[test]
+fn a_process_that_was_stopped_does_not_take_its_own_sleep_for_the_peers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let heartbeat = || Heartbeat::every(Duration::from_millis(150)).within(Duration::from_millis(150));
+    // Two peers speak all the time, on threads that go on while the runtime stands still.
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", tcp.local_addr().unwrap());
+    let speaking = std::thread::spawn(move || {
+        let (mut stream, _) = tcp.accept().unwrap();
+        while std::io::Write::write_all(&mut stream, b"I am here\n").is_ok() {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+    });
+    let (socket, peer) = runtime.block_on(async {
+        let socket = Socket::connect(&address).framing(Lines).heartbeat(heartbeat()).await.unwrap();
+        let listener = Listener::bind("udp://127.0.0.1:0").heartbeat(heartbeat()).await.unwrap();
+        let target = listener.address().strip_prefix("udp://").unwrap().to_owned();
+        std::thread::spawn(move || {
+            let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+            while udp.send_to(b"I am here", &target).is_ok() {
+                std::thread::park_timeout(Duration::from_millis(20));
+            }
+        });
+        (socket, soon(listener.accept()).await.unwrap())
+    });
+    // Nothing of the runtime runs for as long as three peers' deaths take.
+    std::thread::park_timeout(Duration::from_millis(900));
+    runtime.block_on(async {
+        for _ in 0..20 {
+            assert_eq!(text(&socket).await, "I am here");
+            assert_eq!(text(&peer).await, "I am here");
+        }
+        drop(socket);
+    });
+    drop(runtime);
+    speaking.join().unwrap();
+}

@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 use wharf::socket::{Bounds, End, Event, Listener, OpenError, Socket, WriteError};
-use wharf_proto::framing::Lines;
+use wharf_proto::framing::{Lines, Plain};
 
 use crate::rig::{echo, short, soon, text};
 
@@ -271,6 +271,8 @@ async fn what_cannot_be_opened_says_why_and_the_mend() {
         let error = Listener::bind(address).await.unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+    let error = Socket::connect("tcp://127.0.0.1:1").framing(Plain).await.unwrap_err().to_string();
+    assert!(error.contains("read bytes as they come"), "{error}");
     let heartbeat = wharf::socket::Heartbeat::every(Duration::from_secs(1)).answered_by(|_| true);
     let error = Socket::connect("tcp://127.0.0.1:1").heartbeat(heartbeat).await.unwrap_err();
     assert!(matches!(error, OpenError::Parts(text) if text.contains(".framing(")), "{error}");

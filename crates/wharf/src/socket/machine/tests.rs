@@ -600,3 +600,61 @@ fn without_a_framing_the_bytes_are_read_as_they_come() {
     }
     assert_eq!(received, sent);
 }
+
+/// Writes, reads, cuts, resets and lets time pass as a seed says. Whatever happens: every message comes whole, at most once
+/// and in order, nothing waits beyond its bound, and a connection that fails is found.
+#[test]
+fn nothing_is_mixed_up_twice_or_without_bound_whatever_befalls_a_socket_that_comes_back() {
+    let (mut received_in_all, mut connections) = (0, 0);
+    for seed in 0..60 {
+        let heartbeat = beating().answered_by(|message| message == b"PONG");
+        let parts = Parts {
+            heartbeat: Some(heartbeat),
+            reconnect: Some(Reconnect::default()),
+            bounds: small(),
+            ..lines()
+        };
+        let (mut left, mut right, mut link, clock) = pair(parts, answering(), seed);
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let (mut written, mut received) = (0_u32, Vec::new());
+        for _ in 0..2_000 {
+            match rng.random_range(0..100) {
+                0..45 => {
+                    written +=
+                        u32::from(left.write(&format!("{written} {}", "x".repeat(rng.random_range(0..60)))))
+                }
+                45..70 => settle(&mut left, &mut right),
+                70..80 => drop(left.turn()),
+                80..90 => received.extend(right.read()),
+                90..92 => link.cut(),
+                92..94 => link.reset(),
+                _ => drop(pass(&mut [&mut left, &mut right], 60_000)),
+            }
+            left.read();
+            assert!(left.machine.outgoing.has_room(small().queue_bytes + 200), "seed {seed}");
+            assert!(left.machine.ended().is_none(), "seed {seed}: it comes back");
+            if left.machine.step() == Step::Dial {
+                received.extend(right.read());
+                let (one, other, new) = Link::pair(rng.random(), LinkOptions { capacity: 300, splits: true });
+                (left.end, link) = (Some(one), new);
+                left.machine.handle_open(clock.now());
+                right = Side::new(answering(), other, &clock, seed);
+            }
+        }
+        received.extend(right.read());
+        let numbers: Vec<u32> = received
+            .iter()
+            .map(|message| {
+                message.split_once(' ').and_then(|(number, _)| number.parse().ok()).expect(message)
+            })
+            .collect();
+        assert!(numbers.is_sorted_by(|one, next| one < next), "seed {seed}: {numbers:?}");
+        assert!(received.iter().all(|message| message.trim_end_matches('x').ends_with(' ')));
+        received_in_all += numbers.len();
+        connections += left.machine.tally().connections;
+    }
+    assert!(
+        received_in_all > 5_000 && connections > 300,
+        "{received_in_all} messages, {connections} connections"
+    );
+}
