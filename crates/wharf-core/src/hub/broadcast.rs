@@ -129,7 +129,7 @@ fn encode(broadcast: &Broadcast, dialect: &dyn Dialect) -> Message {
 
 fn payload_bytes(body: &BroadcastBody) -> usize {
     let of = |info: &ClientInfo| {
-        [&info.conn_info, &info.chan_info].into_iter().flatten().map(|json| json.len()).sum::<usize>()
+        [&info.conn_info, &info.chan_info].into_iter().flatten().map(|info| info.len()).sum::<usize>()
             + info.user.len()
     };
     match body {
