@@ -50,12 +50,12 @@ impl Profile {
             words += ", answered";
         }
         if policy.pings {
-            words = format!("the server sends every {} ms; {words}", policy.interval_ms);
+            words = format!("the server sends every {}; {words}", seconds(policy.interval_ms));
         }
         if !policy.only && beat.rule.is_some() {
             words += ", or anything else,";
         }
-        format!("{words} within {} ms, or the device is taken for dead", policy.silence_ms())
+        format!("{words} within {}, or the device is taken for dead", seconds(policy.silence_ms()))
     }
 
     fn explain_down(&self) -> String {
@@ -86,4 +86,8 @@ impl Up {
         let (frames, channel, what) = (self.rule.explain(), self.channel.text(), self.publish.explain());
         format!("frames {frames} are published to {channel} as {what}{answered}")
     }
+}
+
+fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1_000) { format!("{} s", ms / 1_000) } else { format!("{ms} ms") }
 }

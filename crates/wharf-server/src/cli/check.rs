@@ -1,5 +1,7 @@
 //! `wharf check`: what a configuration means, in words.
 
+mod sample;
+
 use std::{fmt::Write as _, io::Write as _};
 
 use wharf::settings::{Compression, ListenAddress, Settings};
@@ -7,9 +9,22 @@ use wharf_core::namespace::ChannelOptions;
 
 use crate::config::{Configuration, document::switches_on, value::HumanDuration};
 
-/// Prints what the configuration means. That it is good was found when it was read.
-pub fn run(configuration: &Configuration) -> anyhow::Result<()> {
-    std::io::stdout().write_all(explain(configuration).as_bytes())?;
+/// What is to be checked.
+#[derive(Debug, clap::Args)]
+pub struct Flags {
+    #[command(flatten)]
+    server: super::ServerFlags,
+    #[command(flatten)]
+    sample: sample::SampleFlags,
+}
+
+/// Prints what the configuration means, or what sample bytes mean in it. That it is good was found when it was read.
+pub fn run(flags: Flags) -> anyhow::Result<()> {
+    let configuration = flags.server.load()?;
+    if flags.sample.device.is_some() {
+        return sample::run(&flags.sample, &configuration);
+    }
+    std::io::stdout().write_all(explain(&configuration).as_bytes())?;
     Ok(())
 }
 
@@ -58,6 +73,9 @@ fn explain(configuration: &Configuration) -> String {
     let _ = writeln!(text, "{:>12}  {}", "messages", limits(settings));
     let _ = writeln!(text, "{:>12}  {}", "compression", compression(&settings.compression));
     let _ = writeln!(text, "{:>12}  {}", "heartbeat", heartbeat(settings));
+    for device in &*settings.devices {
+        text.push_str(&sample::explain(device));
+    }
     for warning in warnings(settings) {
         let _ = writeln!(text, "\nwarning: {warning}");
     }

@@ -45,7 +45,9 @@ enum Command {
     /// Put load on a server and measure it from outside, beside a floor of the same run. Linux only.
     Bench(bench::Flags),
     /// Check a configuration and say in words what it means; the exit code is 1 if it cannot be used.
-    Check(ServerFlags),
+    ///
+    /// With --device and --hex, --text or --file: show how sample bytes of such a device are cut and read.
+    Check(check::Flags),
 }
 
 /// What the server is started with. A flag wins over the environment (`WHARF_LIMITS__MESSAGE_BYTES=131072`), and that
@@ -100,7 +102,7 @@ pub fn main() -> ExitCode {
         Some(Command::Subscribe(flags)) => subscribe::run(&flags),
         Some(Command::Connect(flags)) => connect::run(&flags),
         Some(Command::Bench(flags)) => bench::run(flags),
-        Some(Command::Check(flags)) => flags.load().and_then(|configuration| check::run(&configuration)),
+        Some(Command::Check(flags)) => check::run(flags),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

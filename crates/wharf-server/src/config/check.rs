@@ -6,7 +6,7 @@ use wharf::settings::{Compression, ListenAddress, Settings, TlsFiles};
 use wharf_core::namespace::ChannelOptions;
 
 use super::{
-    Layers,
+    Layers, device,
     error::{ConfigError, Origin},
     value::{HumanDuration, Text},
 };
@@ -20,6 +20,7 @@ pub fn check(settings: &mut Settings, layers: &Layers) -> Result<(), ConfigError
     settle_options(&mut settings.namespaces.without_namespace, "channel.without_namespace", layers)?;
     check_namespaces(settings, layers)?;
     settings.tls = check_tls(layers)?;
+    settings.devices = device::listeners(settings, layers)?.into();
     Ok(())
 }
 
@@ -266,7 +267,7 @@ fn check_tls(layers: &Layers) -> Result<Option<TlsFiles>, ConfigError> {
 }
 
 /// Whether the file can be read and holds what it should; whether the two belong together shows at the start.
-fn check_pem(layers: &Layers, key: &str, path: &Path, marker: &str) -> Result<(), ConfigError> {
+pub(super) fn check_pem(layers: &Layers, key: &str, path: &Path, marker: &str) -> Result<(), ConfigError> {
     let text = std::fs::read(path)
         .map_err(|error| fault(layers, key, format!("{} cannot be read: {error}", path.display())))?;
     let holds = text

@@ -6,6 +6,7 @@ use wharf::settings::{Compression, Limits, Settings, Times};
 use wharf_core::namespace::ChannelOptions;
 use wharf_proto::websocket::deflate::WindowBits;
 
+use super::device::DeviceTable;
 use super::value::{AllowedOrigin, ApiKey, Count, List, Listen, NamespaceName, Span, Text};
 
 const DAY_MS: u64 = 86_400_000;
@@ -25,6 +26,7 @@ pub struct Document {
     pub development: Option<bool>,
     pub node_name: Option<String>,
     pub tls: TlsTable,
+    pub device: Option<Vec<DeviceTable>>,
     pub api: ApiTable,
     pub client: ClientTable,
     pub websocket: WebsocketTable,

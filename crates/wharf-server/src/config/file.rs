@@ -50,6 +50,12 @@ impl FileLayer {
         let at = find_key(&root, key)?;
         Some(Origin::Line(self.path.clone(), line_of(&self.text, at)))
     }
+
+    /// Where the key stands, or else the nearest table or item around it that is written in the file.
+    pub fn origin_near(&self, key: &str) -> Option<Origin> {
+        let ends = key.rmatch_indices('.').map(|(end, _)| end);
+        std::iter::once(key.len()).chain(ends).find_map(|end| self.origin(&key[..end]))
+    }
 }
 
 fn unreadable(error: &std::io::Error) -> String {

@@ -4,6 +4,7 @@
 //! variable; then the layers are laid over the defaults, and what spans keys is checked.
 
 pub mod check;
+pub mod device;
 pub mod document;
 pub mod environment;
 pub mod error;
@@ -113,12 +114,27 @@ impl Layers {
         }
     }
 
-    /// A path of a key; one that stands in the file counts from the file's directory.
+    /// Where the value of a key would stand that nobody may have written: its line, or that of the table around it.
+    fn origin_near(&self, key: &str) -> Origin {
+        match self.origin(key) {
+            Origin::Default => {
+                self.file.as_ref().and_then(|file| file.origin_near(key)).unwrap_or(Origin::Default)
+            }
+            origin => origin,
+        }
+    }
+
+    /// The path of a key.
     fn path(&self, key: &str, read: impl Fn(&Document) -> Option<&str>) -> Option<PathBuf> {
         let text = self.documents().filter_map(read).next_back()?;
+        Some(self.resolve(key, text))
+    }
+
+    /// The path that a key's text means; one that stands in the file counts from the file's directory.
+    fn resolve(&self, key: &str, text: &str) -> PathBuf {
         match (self.origin(key), &self.file) {
-            (Origin::Line(..), Some(file)) => Some(file.path.parent().unwrap_or(Path::new("")).join(text)),
-            _ => Some(PathBuf::from(text)),
+            (Origin::Line(..), Some(file)) => file.path.parent().unwrap_or(Path::new("")).join(text),
+            _ => PathBuf::from(text),
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) enum Format {
     Binary { bytes: usize, endian: Endian, signed: bool },
     /// IEEE 754.
     Float { bytes: usize, endian: Endian },
+    /// How many bytes the text has, and so many more, in one byte.
+    Length { more: usize },
     /// Hexadecimal digits, as the bytes that they name.
     Unhex,
     /// base64, as the bytes that it names.
@@ -30,16 +32,25 @@ pub(super) enum Format {
 const DIGITS: usize = 32;
 
 impl Format {
-    pub const KNOWN: &str = "04 (digits), x4, X4, u8, u16be, u16le, ... u64le, i8 ... i64le, f32be ... f64le, unhex, unbase64, raw";
+    pub const KNOWN: &str = "04 (digits), x4, X4, u8, u16be, u16le, ... u64le, i8 ... i64le, f32be ... f64le, len, len+4 (bytes of the text), unhex, \
+         unbase64, raw";
 
     pub fn new(text: &str) -> Option<Self> {
         let digits = |text: &str| text.parse().ok().filter(|digits| (1..=DIGITS).contains(digits));
         match text {
             "" => return Some(Self::Plain),
+            "len" => return Some(Self::Length { more: 0 }),
             "raw" => return Some(Self::Raw),
             "unhex" => return Some(Self::Unhex),
             "unbase64" => return Some(Self::Unbase64),
             _ => {}
+        }
+        if let Some(more) = text.strip_prefix("len+") {
+            return more
+                .parse()
+                .ok()
+                .filter(|more| *more <= usize::from(u8::MAX))
+                .map(|more| Self::Length { more });
         }
         if let Some(width) = text.strip_prefix('0') {
             return digits(width).map(Self::Padded);
@@ -117,6 +128,9 @@ impl Format {
                     (_, Endian::Big) => out.put_f64(number),
                     (_, Endian::Little) => out.put_f64_le(number),
                 }
+            }
+            Self::Length { more } => {
+                out.put_u8(u8::try_from(value.len() + more).map_err(|_| wrong("a shorter text"))?);
             }
             Self::Unhex => out.put_slice(&unhex(value).ok_or_else(|| wrong("pairs of hexadecimal digits"))?),
             Self::Unbase64 => out.put_slice(&STANDARD.decode(value).map_err(|_| wrong("base64"))?),

@@ -63,6 +63,8 @@ fn bytes_are_filled_in() {
         b"\x69\x0c\x95\xf0\x19\x0b\x06\x0c\x22\x38\x25\x11\x06\x12\x34\x56"
     );
     assert_eq!(bytes("{id} 0d {seq:u24le}", "1"), b"41\x0d\x07\x00\x00");
+    assert_eq!(bytes("80 {data:len+4} {data}", "\"sos#\""), b"\x80\x08sos#");
+    assert_eq!(bytes("{id:len}", "1"), b"\x02");
 }
 
 #[test]
@@ -77,6 +79,7 @@ fn what_does_not_fit_says_so() {
     assert!(error("{data.a:i8}", r#"{"a":128}"#).contains("fits its bytes"));
     assert!(error("{data.a:02}", r#"{"a":100}"#).contains("fewer digits"));
     assert!(error("{data.a:x2}", r#"{"a":"x"}"#).contains("\"x\", and a whole number is needed"));
+    assert!(error("{data:len+250}", "\"longer\"").contains("a shorter text"));
     assert!(error("{data:unhex}", "\"0g\"").contains("hexadecimal digits"));
     assert!(error("{data:unbase64}", "\"*\"").contains("base64"));
 }

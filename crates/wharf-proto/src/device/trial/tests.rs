@@ -107,7 +107,7 @@ fn a_kind_of_device_is_explained_in_words() {
             "frames: begin with \"xx\", have their length at 2 in 1 bytes, end with 0d0a, bear a crc16-x25; messages have at \
          most 200 bytes; what is no frame is skipped, at most 256 bytes in a row",
             "login: by frames with 01 at 0; every id may come; answered; other frames before it are left out",
-            "heartbeat: frames with 13 at 0, answered within 360000 ms",
+            "heartbeat: frames with 13 at 0, answered within 360 s",
             "up: frames with 12 at 0 are published to devices/{id}/up as an object of their fields",
             "down: nothing is said",
             "requests: are answered by frames with 15 at 0, told apart by the number in `seq`",
@@ -118,7 +118,7 @@ fn a_kind_of_device_is_explained_in_words() {
         &[
             "frames: begin with \"*\", end with \"#\"",
             "by frames that are \"HQ,{id:digits},{_}\"; 41* may come; not answered",
-            "the server sends every 60000 ms",
+            "the server sends every 60 s",
             "devices/{id}/down are written to the device: command = \"interval\", any other",
         ],
     );
