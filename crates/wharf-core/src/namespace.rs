@@ -21,6 +21,8 @@ pub struct ChannelOptions {
     pub uncompressed: bool,
     /// What is kept of the past.
     pub history: HistoryPolicy,
+    /// Members are pinged at least this often, in milliseconds; 0: as often as everybody.
+    pub ping_interval_ms: u32,
     /// Every member's position is watched / may be watched on its wish.
     pub force_positioning: bool,
     pub allow_positioning: bool,
@@ -49,6 +51,7 @@ impl ChannelOptions {
         force_push_join_leave: false,
         uncompressed: false,
         history: HistoryPolicy { size: 300, ttl_ms: 600_000, meta_ttl_ms: 30 * 24 * 3_600_000 },
+        ping_interval_ms: 0,
         force_positioning: false,
         allow_positioning: true,
         force_recovery: true,

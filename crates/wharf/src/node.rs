@@ -196,6 +196,8 @@ fn rules(settings: &Settings) -> Rules {
         authenticate_ms: times.authenticate_ms,
         ping_interval_ms: times.ping_interval_ms,
         pong_timeout_ms: times.pong_timeout_ms,
+        ping_interval_least_ms: settings.heartbeats.ping_interval_least_ms,
+        ping_interval_most_ms: settings.heartbeats.ping_interval_most_ms,
         presence_lease_ms: times.presence_lease_ms,
         presence_renew_ms: times.presence_renew_ms,
         version: VERSION,

@@ -2,6 +2,7 @@
 //! environment and flags; a program that embeds Wharf fills them in.
 
 mod devices;
+mod heartbeat;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -17,6 +18,7 @@ use wharf_proto::{
 };
 
 pub use self::devices::{ClientCertificates, DEVICE_CONNECTIONS, DeviceAddress, DeviceListener, DeviceTls};
+pub use self::heartbeat::{BEATING, Beat, Heartbeats, UNANSWERED};
 
 /// Where connections are accepted. All protocols are told apart by their first bytes on each address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,8 @@ pub struct Settings {
     pub limits: Limits,
     /// The times.
     pub times: Times,
+    /// Heartbeats of each kind of connection, where they are not as `times` has them.
+    pub heartbeats: Heartbeats,
     /// How the node calls itself in `/api/info`.
     pub node_name: String,
 }
@@ -250,7 +254,7 @@ pub struct Times {
     pub tcp_user_timeout_ms: u64,
     /// A response held open is ended cleanly after so long.
     pub stream_max_age_ms: u64,
-    /// The comment on `/events` that keeps proxies awake.
+    /// Between the comments on `/events` that keep proxies awake.
     pub events_comment_ms: u64,
     /// From SIGTERM to the end: closes are spread over it.
     pub drain_ms: u64,
@@ -306,6 +310,7 @@ impl Settings {
             rpc_echo: true,
             limits: Limits::default(),
             times: Times::default(),
+            heartbeats: Heartbeats::default(),
             node_name: "wharf".to_owned(),
         }
     }

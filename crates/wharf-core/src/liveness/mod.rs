@@ -53,6 +53,13 @@ pub enum Heartbeat {
     Peer,
 }
 
+impl Heartbeat {
+    /// We send pings, at an interval of ours.
+    pub fn is_ours(self) -> bool {
+        !matches!(self, Self::Asking | Self::Peer)
+    }
+}
+
 /// What counts as a sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counts {

@@ -39,7 +39,10 @@ impl Session {
         if let Err(disconnect) = admit(&request, rules) {
             return self.disconnect(&disconnect, actions);
         }
-        let ConnectRequest { subs, vouched, .. } = request;
+        let ConnectRequest { subs, vouched, ping, .. } = request;
+        if let Some(wish) = ping {
+            self.keepalive.wish(wish, rules, now);
+        }
         let user = match &vouched {
             Some(vouched) => Arc::from(&*vouched.user),
             None => Arc::clone(&ANONYMOUS),
@@ -63,7 +66,7 @@ impl Session {
             client: self.client,
             version: rules.version.into(),
             subs: Vec::new(),
-            ping_s: self.keepalive.advertised_ping_s(),
+            ping_s: 0, // Its subscriptions have a say in it.
             pong: self.keepalive.policy().heartbeat == Heartbeat::Pong,
             session: Box::default(),
             node: Box::default(),
@@ -111,9 +114,10 @@ impl Session {
     /// connect runs on, so that an engine that never answers keeps no connection open.
     pub(super) fn finish_connecting(&mut self, rules: &Rules, now: Millis, actions: &mut Vec<Action>) {
         let Some(connecting) = self.connecting.take_if(|connecting| connecting.waiting == 0) else { return };
-        let Connecting { id, result, tops, .. } = *connecting;
-        // The identifier is random, so its low bits spread the pings as well as any.
-        self.keepalive.connected(self.client.0 as u16, rules, now);
+        let Connecting { id, mut result, tops, .. } = *connecting;
+        result.ping_s = self.keepalive.advertised_ping_s();
+        let spread = self.spread();
+        self.keepalive.connected(spread, rules, now);
         let channels: Vec<Channel> = result.subs.iter().map(|(channel, _)| channel.clone()).collect();
         self.phase = Phase::Connected;
         self.reply(id, Ok(ReplyBody::Connect(Box::new(result))), actions);

@@ -5,7 +5,7 @@
 
 use wharf_proto::{
     Disconnect,
-    message::{Push, ReplyBody},
+    message::{Channel, PingWish, Push, ReplyBody},
 };
 
 use super::{Action, Phase, Session, rules::Rules};
@@ -62,6 +62,15 @@ impl Keepalive {
         u64::try_from(self.renew_due.wrapping_sub(now.0 as u32).cast_signed()).unwrap_or(0)
     }
 
+    /// The client wishes to be pinged so often.
+    pub(super) fn wish(&mut self, wish: PingWish, rules: &Rules, now: Millis) {
+        let settled = self.policy();
+        if settled.heartbeat.is_ours() {
+            // The spread is drawn at the start, which is still to come.
+            self.liveness.set_interval(rules.wished_interval_ms(&settled, wish), 0, now);
+        }
+    }
+
     /// When something is due that a session in this phase waits for.
     pub(super) fn due(&self, phase: Phase, now: Millis) -> Option<Millis> {
         let renewal = (phase == Phase::Connected).then(|| now.after_ms(self.ms_to_renewal(now)));
@@ -103,6 +112,24 @@ impl Session {
             Heartbeat::Peer => Disconnect::NO_PONG.with_reason("no heartbeat"),
             _ => Disconnect::NO_PONG,
         }
+    }
+
+    /// A member of a channel is pinged as often as its namespace wants it. The interval is the shortest of what the
+    /// connection was told and what its channels want, and stays so when it leaves one: a client is never pinged less
+    /// often than it was told.
+    pub(super) fn follow_interval_of(&mut self, channel: &Channel, rules: &Rules, now: Millis) {
+        let wanted_ms = rules.namespaces.options(channel).map_or(0, |options| options.ping_interval_ms);
+        let settled = self.keepalive.policy();
+        let is_shorter = wanted_ms > 0 && wanted_ms < settled.interval_ms;
+        if is_shorter && settled.heartbeat.is_ours() && self.subscription_mut(channel).is_some() {
+            let spread = self.spread();
+            self.keepalive.liveness.set_interval(wanted_ms, spread, now);
+        }
+    }
+
+    /// The identifier is random, so its low bits spread pings as well as any.
+    pub(super) fn spread(&self) -> u16 {
+        self.client.0 as u16
     }
 
     /// Something came of the client, of whatever kind. Cheap: to be called for all that is read.

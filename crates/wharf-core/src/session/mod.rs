@@ -185,6 +185,7 @@ impl Session {
         match (outcome, ticket.subject) {
             (Outcome::Subscribed { channel, page }, Subject::Subscribe { attempt, request }) => {
                 self.subscribed(id, &channel, attempt, &request, page, actions);
+                self.follow_interval_of(&channel, rules, now);
                 self.finish_connecting(rules, now, actions);
             }
             (Outcome::History(result), Subject::History(channel, request)) => {

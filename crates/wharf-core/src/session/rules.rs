@@ -1,5 +1,7 @@
 //! What the operator decided about sessions.
 
+use wharf_proto::message::PingWish;
+
 use crate::{
     liveness::{Counts, Heartbeat, Policy},
     namespace::Namespaces,
@@ -26,6 +28,10 @@ pub struct Rules {
     pub ping_interval_ms: u64,
     /// From ping to pong, in milliseconds.
     pub pong_timeout_ms: u64,
+    /// The shortest and the longest interval that a client may wish for, in milliseconds.
+    pub ping_interval_least_ms: u64,
+    #[allow(missing_docs)]
+    pub ping_interval_most_ms: u64,
     /// How long a presence entry or a session that is not renewed lives, in milliseconds.
     pub presence_lease_ms: u64,
     /// Between renewals of presence entries, in milliseconds.
@@ -41,7 +47,6 @@ impl Rules {
         let is_asking = heartbeat == Heartbeat::Asking;
         let interval_ms = if is_asking { self.presence_lease_ms } else { self.ping_interval_ms };
         let timeout_ms = if is_asking { 0 } else { self.pong_timeout_ms };
-        let within = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         Policy {
             heartbeat,
             interval_ms: within(interval_ms),
@@ -53,4 +58,16 @@ impl Rules {
         }
         .bounded()
     }
+
+    /// The interval that a client gets which wishes for another than was settled: within the bounds, and no longer than
+    /// its path is known to bear.
+    pub fn wished_interval_ms(&self, settled: &Policy, wish: PingWish) -> u32 {
+        let bounded =
+            within(u64::from(wish.0).min(self.ping_interval_most_ms).max(self.ping_interval_least_ms));
+        if settled.is_longest { bounded.min(settled.interval_ms) } else { bounded }
+    }
+}
+
+fn within(ms: u64) -> u32 {
+    u32::try_from(ms).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,6 @@
 //! Commands: what a client asks.
 
-use super::Data;
+use super::{Data, PingWish};
 
 /// What a client asks, with the number by which it knows the reply. Numbers need not be unique.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct ConnectRequest {
     pub version: Box<str>,
     /// Server-side subscriptions with the positions to recover from.
     pub subs: Vec<SubscribeRequest>,
+    /// How often the client wishes to be pinged.
+    pub ping: Option<PingWish>,
     /// Who the listener's configuration vouches for. Never read from a client's own words.
     pub vouched: Option<Vouched>,
 }

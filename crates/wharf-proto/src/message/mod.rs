@@ -2,6 +2,7 @@
 //! into bytes; nothing behind the dialect sees a wire format.
 
 mod command;
+pub mod ping_wish;
 mod push;
 mod reply;
 
@@ -10,6 +11,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use bytes::Bytes;
 
 pub use self::command::{Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest, Vouched};
+pub use self::ping_wish::PingWish;
 pub use self::push::{Broadcast, BroadcastBody, Push};
 pub use self::reply::{
     ConnectResult, ErrorReply, HistoryResult, PresenceStats, Reply, ReplyBody, SubscribeResult,

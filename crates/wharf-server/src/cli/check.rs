@@ -4,7 +4,7 @@ mod sample;
 
 use std::{fmt::Write as _, io::Write as _};
 
-use wharf::settings::{Compression, ListenAddress, Settings};
+use wharf::settings::{BEATING, Compression, ListenAddress, Settings, UNANSWERED};
 use wharf_core::namespace::ChannelOptions;
 
 use crate::config::{Configuration, document::switches_on, value::HumanDuration};
@@ -184,12 +184,40 @@ fn compression(compression: &Compression) -> String {
 
 fn heartbeat(settings: &Settings) -> String {
     let times = &settings.times;
-    format!(
-        "a ping every {}, a pong within {}; a member that is not heard of is gone after {}",
+    let mut words = format!(
+        "a ping every {}, a pong within {}",
         HumanDuration(times.ping_interval_ms),
-        HumanDuration(times.pong_timeout_ms),
+        HumanDuration(times.pong_timeout_ms)
+    );
+    for kind in BEATING {
+        let (interval, timeout) = settings.beat_ms(kind);
+        let same = interval == times.ping_interval_ms && timeout == times.pong_timeout_ms;
+        if UNANSWERED.contains(&kind) {
+            if interval != times.ping_interval_ms {
+                let _ = write!(words, "; {kind}: every {}", HumanDuration(interval));
+            }
+        } else if !same {
+            let _ =
+                write!(words, "; {kind}: every {} and {}", HumanDuration(interval), HumanDuration(timeout));
+        }
+    }
+    let namespaces = &settings.namespaces;
+    let mut named: Vec<_> = namespaces.named.iter().collect();
+    named.sort_by_key(|(name, _)| *name);
+    for (name, options) in named {
+        if options.ping_interval_ms > 0 {
+            let interval = HumanDuration(options.ping_interval_ms.into());
+            let _ = write!(words, "; members of {name}: at least every {interval}");
+        }
+    }
+    let _ = write!(
+        words,
+        "; clients may wish {} to {}; a member that is not heard of is gone after {}",
+        HumanDuration(settings.heartbeats.ping_interval_least_ms),
+        HumanDuration(settings.heartbeats.ping_interval_most_ms),
         HumanDuration(times.presence_lease_ms)
-    )
+    );
+    words
 }
 
 /// What can be meant, but seldom is.
@@ -278,6 +306,21 @@ mod tests {
         assert!(text.contains("the server remembers its messages, in at most 1000000 bytes"), "{text}");
         let text = explained("[compression]\nlevel = 9\n");
         assert!(text.contains("warning: nothing is compressed"), "{text}");
+    }
+
+    #[test]
+    fn says_how_often_whom_is_pinged() {
+        let text = explained("");
+        assert!(
+            text.contains("a ping every 25s, a pong within 10s; clients may wish 5s to 2m; a member"),
+            "{text}"
+        );
+        let text = explained(
+            "[heartbeat.tcp]\ninterval = \"1m\"\n[times]\nevents_comment = \"15s\"\n\
+             [[channel.namespaces]]\nname = \"chat\"\nping_interval = \"15s\"\n",
+        );
+        let words = "within 10s; tcp: every 1m and 10s; events: every 15s; members of chat: at least every 15s; clients";
+        assert!(text.contains(words), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use wharf::settings::{Compression, ListenAddress, Settings, TlsFiles};
+use wharf::settings::{BEATING, Compression, ListenAddress, Settings, TlsFiles, UNANSWERED};
 use wharf_core::namespace::ChannelOptions;
 
 use super::{
@@ -15,6 +15,7 @@ use super::{
 pub fn check(settings: &mut Settings, layers: &Layers) -> Result<(), ConfigError> {
     check_listen(settings, layers)?;
     check_times(settings, layers)?;
+    check_heartbeats(settings, layers)?;
     check_limits(settings, layers)?;
     check_compression(&settings.compression, layers)?;
     settle_options(&mut settings.namespaces.without_namespace, "channel.without_namespace", layers)?;
@@ -94,6 +95,44 @@ fn check_times(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> 
                 HumanDuration(ping + pong)
             ),
         ));
+    }
+    Ok(())
+}
+
+fn check_heartbeats(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let (least, most) =
+        (settings.heartbeats.ping_interval_least_ms, settings.heartbeats.ping_interval_most_ms);
+    if least > most {
+        return Err(fault_of_two(
+            layers,
+            ["heartbeat.ping_interval_least", "heartbeat.ping_interval_most"],
+            format!(
+                "ping_interval_least ({}) is more than ping_interval_most ({}); no client could wish anything",
+                HumanDuration(least),
+                HumanDuration(most)
+            ),
+        ));
+    }
+    for kind in BEATING {
+        let keys = ["timeout", "interval"].map(|key| format!("heartbeat.{kind}.{key}"));
+        let (interval, timeout) = settings.beat_ms(kind);
+        if UNANSWERED.contains(&kind) {
+            if layers.origin(&keys[0]) != Origin::Default {
+                let message = "nobody answers a ping on a response that is held open: a client that is gone is found by \
+                               times.tcp_user_timeout after the ping; remove timeout";
+                return Err(fault(layers, &keys[0], message));
+            }
+        } else if timeout >= interval && keys.iter().any(|key| layers.origin(key) != Origin::Default) {
+            return Err(fault_of_two(
+                layers,
+                [&keys[0], &keys[1]],
+                format!(
+                    "timeout ({}) must be shorter than interval ({}): a ping waits for the last one's pong",
+                    HumanDuration(timeout),
+                    HumanDuration(interval)
+                ),
+            ));
+        }
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! environment are read alike and laid over each other.
 
 use serde::Deserialize;
-use wharf::settings::{Compression, Limits, Settings, Times};
+use wharf::settings::{BEATING, Compression, Heartbeats, Limits, Settings, Times};
 use wharf_core::namespace::ChannelOptions;
 use wharf_proto::websocket::deflate::WindowBits;
 
@@ -34,6 +34,7 @@ pub struct Document {
     pub compression: CompressionTable,
     pub limits: LimitsTable,
     pub times: TimesTable,
+    pub heartbeat: HeartbeatTable,
     pub rpc: RpcTable,
     pub log: LogTable,
 }
@@ -120,6 +121,59 @@ impl CompressionTable {
         }
         if let Some(bytes) = self.compressor_bytes {
             compression.compressor_bytes = bytes.0 as usize;
+        }
+    }
+}
+
+/// `[heartbeat]`: a table for each of [`BEATING`], and what clients may wish.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeartbeatTable {
+    pub ping_interval_least: Option<Span<1_000, DAY_MS>>,
+    pub ping_interval_most: Option<Span<1_000, DAY_MS>>,
+    pub websocket: BeatTable,
+    pub tcp: BeatTable,
+    pub unix: BeatTable,
+    pub http_stream: BeatTable,
+    pub sse: BeatTable,
+    pub uni_websocket: BeatTable,
+    pub uni_http_stream: BeatTable,
+    pub uni_sse: BeatTable,
+    pub events: BeatTable,
+}
+
+/// `[heartbeat.websocket]` and its like.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BeatTable {
+    // The protocol tells the client the interval in whole seconds.
+    pub interval: Option<Span<1_000, DAY_MS>>,
+    pub timeout: Option<Span<100, DAY_MS>>,
+}
+
+impl HeartbeatTable {
+    fn lay_over(&self, heartbeats: &mut Heartbeats) {
+        if let Some(least) = self.ping_interval_least {
+            heartbeats.ping_interval_least_ms = least.0;
+        }
+        if let Some(most) = self.ping_interval_most {
+            heartbeats.ping_interval_most_ms = most.0;
+        }
+        // In the order of the settings.
+        let tables: [&BeatTable; BEATING.len()] = [
+            &self.websocket,
+            &self.tcp,
+            &self.unix,
+            &self.http_stream,
+            &self.sse,
+            &self.uni_websocket,
+            &self.uni_http_stream,
+            &self.uni_sse,
+            &self.events,
+        ];
+        for (table, beat) in tables.into_iter().zip(&mut heartbeats.beats) {
+            beat.interval_ms = table.interval.map(|span| span.0).or(beat.interval_ms);
+            beat.timeout_ms = table.timeout.map(|span| span.0).or(beat.timeout_ms);
         }
     }
 }
@@ -235,6 +289,7 @@ macro_rules! options_table {
             pub history_size: Option<Count<0, 1_000_000>>,
             pub history_ttl: Option<Span<0, LONGEST_MS>>,
             pub history_meta_ttl: Option<Span<1_000, LONGEST_MS>>,
+            pub ping_interval: Option<Span<1_000, DAY_MS>>,
             $(pub $switch: Option<bool>,)*
         }
 
@@ -244,6 +299,7 @@ macro_rules! options_table {
                 if let Some(size) = self.history_size { options.history.size = size.0 as u32; } // At most 1,000,000.
                 if let Some(ttl) = self.history_ttl { options.history.ttl_ms = ttl.0; }
                 if let Some(ttl) = self.history_meta_ttl { options.history.meta_ttl_ms = ttl.0; }
+                if let Some(interval) = self.ping_interval { options.ping_interval_ms = interval.0 as u32; } // At most a day.
                 $(if let Some(on) = self.$switch { options.$switch = on; })*
             }
         }
@@ -312,6 +368,7 @@ impl Document {
         self.compression.lay_over(&mut settings.compression);
         self.limits.lay_over(&mut settings.limits);
         self.times.lay_over(&mut settings.times);
+        self.heartbeat.lay_over(&mut settings.heartbeats);
     }
 
     fn lay_channels_over(&self, settings: &mut Settings, base: &ChannelOptions) {

@@ -109,6 +109,14 @@ fn an_error_in_the_file_names_line_key_and_mend() {
         ("[log]\nlevel = \"inof\"\n", "wharf.toml:2: log.level: unknown word; did you mean `info`?"),
         ("[rpc]\necho = 1\n", "wharf.toml:2: rpc.echo: found integer 1, expected true or false"),
         (
+            "[heartbeat.webscoket]\ninterval = \"20s\"\n",
+            "wharf.toml:1: heartbeat.webscoket: unknown key; did you mean `websocket`?",
+        ),
+        (
+            "[heartbeat.websocket]\ninterval = 20\n",
+            "wharf.toml:2: heartbeat.websocket.interval: found integer 20, expected a duration with its unit",
+        ),
+        (
             "[[channel.namespaces]]\nname = \"a\"\n\n[[channel.namespaces]]\nname = \"b\"\npresense = true\n",
             "wharf.toml:6: channel.namespaces.presense: unknown key; did you mean `presence`?",
         ),
@@ -124,6 +132,19 @@ fn keys_that_do_not_go_together_are_named_with_their_line() {
         (
             "[times]\nping_interval = \"5s\"\n",
             "wharf.toml:2: times.ping_interval: pong_timeout (10s) must be shorter than ping_interval (5s)",
+        ),
+        (
+            "[heartbeat.tcp]\ninterval = \"5s\"\n",
+            "wharf.toml:2: heartbeat.tcp.interval: timeout (10s) must be shorter than interval (5s): a ping waits for \
+             the last one's pong",
+        ),
+        (
+            "[heartbeat.uni_sse]\ninterval = \"5s\"\ntimeout = \"2s\"\n",
+            "wharf.toml:3: heartbeat.uni_sse.timeout: nobody answers a ping on a response that is held open",
+        ),
+        (
+            "[heartbeat]\nping_interval_least = \"1h\"\n",
+            "wharf.toml:2: heartbeat.ping_interval_least: ping_interval_least (1h) is more than ping_interval_most (2m)",
         ),
         (
             "[times]\npresence_lease = \"15s\"\n",

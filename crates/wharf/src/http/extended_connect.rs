@@ -73,7 +73,7 @@ fn open(head: &Parts, context: &Context) -> Result<(Tunnel, Answer), Box<Answer>
         return Err(Box::new(answer::busy("the server is going away; connect again")));
     }
     let (kind, mut answer, deflate) = judge(head, context)?;
-    let (prepared, heartbeat) = long_lived::prepare_websocket(kind, head, deflate, node)?;
+    let prepared = long_lived::prepare_websocket(kind, head, deflate, node)?;
     if node.is_full() {
         node.metrics.turned_away.bump();
         return Err(Box::new(answer::busy(service::FULL)));
@@ -86,9 +86,6 @@ fn open(head: &Parts, context: &Context) -> Result<(Tunnel, Answer), Box<Answer>
     let transport = transport.counted(Slot::take(&node.in_gate[context.worker])).from_origin(context.origin);
     let mut attachment = prepared.attach(Box::new(transport), false, Bytes::new(), Bytes::new(), node);
     attachment.kind = kind.name_over_http2();
-    if let Some(heartbeat) = heartbeat {
-        attachment.heartbeat = heartbeat;
-    }
     if inbox.send(ToWorker::Attach(Box::new(attachment))).is_err() {
         node.metrics.turned_away.bump();
         return Err(Box::new(answer::busy("the server has too much to do; connect again in a second")));

@@ -11,7 +11,10 @@ use wharf_proto::{
         events::{CURSOR_CHANNELS, Cursor},
     },
     framing::FramingId,
-    message::{Channel, ConnectRequest, SubscribeRequest},
+    message::{
+        Channel, ConnectRequest, PingWish, SubscribeRequest,
+        ping_wish::{self, PingWishError},
+    },
     websocket::{deflate::Agreement, handshake},
     wire::WireId,
 };
@@ -24,7 +27,7 @@ use crate::{
     node::Node,
     settings::WebsocketRoute,
     transport::Transport,
-    worker::{Attachment, Opening},
+    worker::{Attachment, Opening, heartbeat_policy},
 };
 
 /// The addresses that are asked once and answer on and on.
@@ -48,6 +51,10 @@ pub struct Prepared {
     deflate: Option<Agreement>,
     opening: Opening,
     several_channels: bool,
+    /// How life is shown, where the client has asked for another way.
+    heartbeat: Option<Heartbeat>,
+    /// How often the client wishes to be pinged.
+    ping: Option<PingWish>,
     /// Of the answer; the framing's own are added by whoever writes the head.
     pub headers: HeaderMap,
 }
@@ -117,6 +124,16 @@ impl Kind {
         }
     }
 
+    /// Who sends nothing in its dialect answers by its framing, if that has answers.
+    fn heartbeat(self) -> Heartbeat {
+        match self {
+            Self::Websocket | Self::Sse | Self::HttpStream => Heartbeat::Pong,
+            Self::Routed(_) => Heartbeat::Frame,
+            Self::UniWebsocket => Heartbeat::PingAndFrame,
+            Self::UniSse | Self::UniHttpStream | Self::Events => Heartbeat::PingOnly,
+        }
+    }
+
     fn is_one_way(self) -> bool {
         matches!(self, Self::UniWebsocket | Self::UniSse | Self::UniHttpStream)
     }
@@ -166,7 +183,10 @@ impl Prepared {
         leftover: Bytes,
         node: &Node,
     ) -> Attachment {
-        let Self { kind, deflate, opening, several_channels, headers: _ } = self;
+        let Self { kind, deflate, opening, several_channels, heartbeat, ping, headers: _ } = self;
+        let heartbeat = heartbeat.unwrap_or(kind.heartbeat());
+        let origin = transport.origin();
+        let policy = ping.map(|wish| heartbeat_policy(node, heartbeat, kind.name(), origin, Some(wish)));
         let framing = kind.framing(chunked, deflate.is_some());
         Attachment {
             transport,
@@ -175,12 +195,8 @@ impl Prepared {
             prelude,
             leftover,
             opening,
-            heartbeat: match kind {
-                Kind::Websocket | Kind::Sse | Kind::HttpStream => Heartbeat::Pong,
-                Kind::Routed(_) => Heartbeat::Frame,
-                Kind::UniWebsocket | Kind::UniSse | Kind::UniHttpStream | Kind::Events => Heartbeat::PingOnly,
-            },
-            policy: None,
+            heartbeat,
+            policy,
             one_way: kind.is_one_way() || kind == Kind::Events,
             emulated: matches!(kind, Kind::Sse | Kind::HttpStream),
             max_age_ms: (!kind.is_websocket()).then_some(node.settings.times.stream_max_age_ms),
@@ -199,7 +215,8 @@ pub fn prepare_stream(kind: Kind, head: &Parts, body: Bytes, node: &Node) -> Res
         Kind::Events => events_opening(head, node)?,
         _ => (Opening::Message(first_message(kind, head, body, node)?), false),
     };
-    Ok(Prepared { kind, deflate: None, opening, several_channels, headers })
+    let ping = ping_wish(head)?;
+    Ok(Prepared { kind, deflate: None, opening, several_channels, heartbeat: None, ping, headers })
 }
 
 /// What a WebSocket's handshake must hold here, whatever carries it.
@@ -221,7 +238,7 @@ pub fn prepare_websocket(
     head: &Parts,
     deflate: Option<Agreement>,
     node: &Node,
-) -> Result<(Prepared, Option<Heartbeat>), Box<Answer>> {
+) -> Result<Prepared, Box<Answer>> {
     let opening = match parameter(head, "cf_connect") {
         Some(text) if kind.is_one_way() => Opening::Message(one_way_message(text.into(), node)?),
         _ if connects_unasked(kind) => Opening::Connect(Box::default()),
@@ -229,8 +246,28 @@ pub fn prepare_websocket(
     };
     // Centrifuge protocol, WebSocket: for tools that answer frames only.
     let frames = parameter(head, "cf_ws_frame_ping_pong").is_some_and(|value| value == "true");
-    let prepared = Prepared { kind, deflate, opening, several_channels: false, headers: HeaderMap::new() };
-    Ok((prepared, frames.then_some(Heartbeat::Frame)))
+    Ok(Prepared {
+        kind,
+        deflate,
+        opening,
+        several_channels: false,
+        heartbeat: frames.then_some(Heartbeat::Frame),
+        ping: ping_wish(head)?,
+        headers: HeaderMap::new(),
+    })
+}
+
+/// How often the client wishes to be pinged: a header, or a URL parameter where it can set none.
+fn ping_wish(head: &Parts) -> Result<Option<PingWish>, Box<Answer>> {
+    let header = head.headers.get(ping_wish::HEADER);
+    let text = match header.map(HeaderValue::to_str) {
+        Some(text) => text.unwrap_or_default().to_owned(),
+        None => match parameter(head, ping_wish::PARAMETER) {
+            Some(text) => text,
+            None => return Ok(None),
+        },
+    };
+    text.parse().map(Some).map_err(|error: PingWishError| Box::new(answer::error(400, &error.to_string())))
 }
 
 fn connects_unasked(kind: Kind) -> bool {

@@ -24,7 +24,6 @@ struct Start {
     prepared: Prepared,
     head: BytesMut,
     chunked: bool,
-    heartbeat: Option<wharf_core::session::Heartbeat>,
 }
 
 /// Answers the request and gives the socket to the worker, or says why not and closes.
@@ -103,7 +102,7 @@ async fn start(
         first if chunked => head.extend_from_slice(&chunk(first)),
         first => head.extend_from_slice(first),
     }
-    Ok(Start { prepared, head, chunked, heartbeat: None })
+    Ok(Start { prepared, head, chunked })
 }
 
 fn chunk(data: &[u8]) -> Bytes {
@@ -132,9 +131,8 @@ fn upgrade(taken: &Taken, context: &Context) -> Result<Start, Box<Answer>> {
     let mut head = BytesMut::new();
     accepted.write_response(&mut head);
     let deflate = accepted.into_deflate();
-    let (prepared, heartbeat) =
-        long_lived::prepare_websocket(taken.kind, &taken.head, deflate, &context.node)?;
-    Ok(Start { prepared, head, chunked: false, heartbeat })
+    let prepared = long_lived::prepare_websocket(taken.kind, &taken.head, deflate, &context.node)?;
+    Ok(Start { prepared, head, chunked: false })
 }
 
 /// The answer to a handshake that failed: what is wrong, what would be right, and where WebSocket may not pass, the
@@ -152,14 +150,11 @@ pub fn refused(kind: Kind, refusal: handshake::Refusal) -> Answer {
 }
 
 fn attach(start: Start, leftover: BytesMut, stream: Stream, context: &Context) -> std::io::Result<()> {
-    let Start { prepared, head, chunked, heartbeat } = start;
+    let Start { prepared, head, chunked } = start;
     let (transport, read_by_tls) = stream.into_transport(context.origin)?;
     let mut leftover = leftover;
     leftover.extend_from_slice(&read_by_tls);
-    let mut attachment = prepared.attach(transport, chunked, head.freeze(), leftover.freeze(), &context.node);
-    if let Some(heartbeat) = heartbeat {
-        attachment.heartbeat = heartbeat;
-    }
+    let attachment = prepared.attach(transport, chunked, head.freeze(), leftover.freeze(), &context.node);
     hand_over(attachment, context);
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! Takes a connection in: from here on the worker owns it.
 
 use bytes::{Bytes, BytesMut};
-use wharf_core::session::Session;
+use wharf_core::{
+    liveness::{Heartbeat, Policy},
+    session::Session,
+};
 use wharf_proto::{
     Disconnect,
-    message::{Command, Request},
+    message::{Command, PingWish, Request},
     wire::DeframeLimits,
 };
 
@@ -18,9 +21,42 @@ use super::{
     traffic::Traffic,
 };
 use crate::{
+    ledger::Origin,
     metrics::Kind,
-    node::{random_bits, random_client},
+    node::{Node, random_bits, random_client},
 };
+
+/// What holds of the heartbeats of a new session on a connection of this kind, for which the client may have a wish.
+///
+/// Pings are skipped during traffic where nobody waits for them: those of the framing, and on JSON lines, which are this
+/// server's own.
+pub fn heartbeat_policy(
+    node: &Node,
+    heartbeat: Heartbeat,
+    kind: &str,
+    origin: Origin,
+    wish: Option<PingWish>,
+) -> Policy {
+    let policy = node.rules.heartbeat_policy(heartbeat);
+    if !heartbeat.is_ours() {
+        return policy;
+    }
+    let (_, timeout_ms) = node.settings.beat_ms(kind);
+    let policy = Policy {
+        timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
+        skips: policy.skips || matches!(kind, "tcp" | "unix"),
+        ..ping_interval_for(node, policy, kind, origin)
+    };
+    let wished = wish.map(|wish| node.rules.wished_interval_ms(&policy, wish));
+    Policy { interval_ms: wished.unwrap_or(policy.interval_ms), ..policy }.bounded()
+}
+
+/// How often a new session is pinged that wishes nothing. All that is known of paths belongs here: `is_longest` keeps
+/// wishes from more.
+fn ping_interval_for(node: &Node, policy: Policy, kind: &str, _origin: Origin) -> Policy {
+    let (interval_ms, _) = node.settings.beat_ms(kind);
+    Policy { interval_ms: u32::try_from(interval_ms).unwrap_or(u32::MAX), is_longest: false, ..policy }
+}
 
 impl Worker {
     /// Owns the connection. One that cannot be registered is dropped, which closes it.
@@ -35,7 +71,9 @@ impl Worker {
         }
         let client = random_client(&mut self.rng);
         let rules = &self.node.rules;
-        let policy = attachment.policy.unwrap_or_else(|| rules.heartbeat_policy(attachment.heartbeat));
+        let policy = attachment.policy.unwrap_or_else(|| {
+            heartbeat_policy(&self.node, attachment.heartbeat, kind, transport.origin(), None)
+        });
         let end_at = attachment
             .max_age_ms
             .map_or(Moment::NEVER, |age_ms| Moment::not_before(self.now.after_ms(age_ms)));

@@ -66,6 +66,7 @@ use wharf_proto::{
     wire::{Inexpressible, WireId},
 };
 
+pub use self::attach::heartbeat_policy;
 pub use self::inbox::{Inbox, Wake};
 pub use self::request::{
     AskFailure, Attachment, DeviceAsk, DeviceOrigin, Opening, Parts, PollAnswer, PollRequest, Selector,

@@ -1,3 +1,5 @@
+use wharf_proto::message::PingWish;
+
 use super::*;
 
 fn connected(heartbeat: Heartbeat, rules: Rules) -> Driver {
@@ -154,4 +156,80 @@ fn asking_too_early_does_nothing() {
         assert!(driver.timeout(START.after_ms(ms)).is_empty());
     }
     assert_eq!(driver.session.poll_timeout(driver.now), due);
+}
+
+/// What a client is told that wishes this, and how long after its connect the first ping comes at the latest.
+fn told(wish_ms: u32, policy: Policy, rules: &Rules) -> (u32, u64) {
+    let mut session = Session::new(ClientId(65_535), policy, false, rules, START);
+    let request = ConnectRequest { ping: Some(PingWish(wish_ms)), ..ConnectRequest::default() };
+    let connect = Command { id: 1, request: Request::Connect(Box::new(request)) };
+    let mut actions = Vec::new();
+    session.handle_command(connect, rules, START, &mut actions);
+    let [(_, Ok(ReplyBody::Connect(result)))] = replies(&actions)[..] else { panic!("{actions:?}") };
+    (result.ping_s, session.poll_timeout(START).unwrap().ms_since(START))
+}
+
+#[test]
+fn a_client_is_pinged_as_it_wishes_within_the_bounds_and_told_so() {
+    let rules = Rules { presence_renew_ms: 1_000_000, ..rules() };
+    let settled = rules.heartbeat_policy(Heartbeat::Pong);
+    for (wish_ms, ping_s) in [(10_000, 10), (1, 5), (60_000, 60), (u32::MAX, 120)] {
+        let (told_s, due_ms) = told(wish_ms, settled, &rules);
+        assert_eq!(told_s, ping_s, "{wish_ms}");
+        assert!(
+            due_ms <= u64::from(ping_s) * 1_000 && due_ms > u64::from(ping_s) * 500,
+            "{wish_ms}: {due_ms}"
+        );
+    }
+    // What the path is known to bear bounds every wish.
+    let settled = Policy { interval_ms: 20_000, is_longest: true, ..settled };
+    assert_eq!([told(60_000, settled, &rules).0, told(10_000, settled, &rules).0], [20, 10]);
+    // Who is not pinged in its dialect is told nothing.
+    assert_eq!(told(10_000, rules.heartbeat_policy(Heartbeat::Frame), &rules).0, 0);
+}
+
+#[test]
+fn a_member_is_pinged_as_often_as_the_strictest_of_its_channels_wants() {
+    let mut rules = rules();
+    rules.presence_renew_ms = 1_000_000;
+    for (name, ping_interval_ms) in [("calm", 60_000), ("brisk", 10_000)] {
+        let options = ChannelOptions { ping_interval_ms, ..ChannelOptions::DEVELOPMENT };
+        rules.namespaces.named.insert(name.into(), options);
+    }
+    let mut driver = Driver::connected(rules);
+    let due = driver.session.poll_timeout(driver.now).unwrap();
+    driver.subscribe("calm:1", page(0, 0..0));
+    assert_eq!(
+        driver.session.poll_timeout(driver.now),
+        Some(due),
+        "nobody is pinged less often than it was told"
+    );
+    driver.subscribe("brisk:1", page(0, 0..0));
+    let mut pinged = driver.now;
+    for _ in 0..3 {
+        assert_eq!(kinds(&driver.next_ping_or_end()), ["ping"]);
+        assert!(driver.now.ms_since(pinged) <= 10_000);
+        pinged = driver.now;
+        assert!(pong(&mut driver).is_empty());
+    }
+}
+
+// Row 44.
+#[test]
+fn a_one_way_client_whose_framing_answers_nothing_more_is_dead() {
+    let mut driver = connected(Heartbeat::PingAndFrame, rules());
+    assert_eq!(kinds(&driver.next_ping_or_end()), ["ping", "ping frame"]);
+    driver.session.handle_pong_frame(driver.now);
+    assert_eq!(kinds(&driver.next_ping_or_end()), ["ping", "ping frame"]);
+    assert_eq!(disconnect(&driver.next_ping_or_end()), 3012);
+}
+
+#[test]
+fn a_peer_that_beats_by_itself_is_never_pinged_and_dead_when_it_stops() {
+    let mut driver = connected(Heartbeat::Peer, rules());
+    let came = driver.now;
+    driver.session.handle_traffic(came.after_ms(20_000));
+    assert_eq!(disconnect(&driver.next_ping_or_end()), 3012);
+    let found = driver.now.ms_since(came);
+    assert!((55_000..=55_300).contains(&found), "the interval, and a pong's time of grace: {found}");
 }

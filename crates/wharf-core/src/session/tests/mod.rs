@@ -32,6 +32,8 @@ fn rules() -> Rules {
         authenticate_ms: 10_000,
         ping_interval_ms: 25_000,
         pong_timeout_ms: 10_000,
+        ping_interval_least_ms: 5_000,
+        ping_interval_most_ms: 120_000,
         presence_lease_ms: 60_000,
         presence_renew_ms: 20_000,
         version: "test",

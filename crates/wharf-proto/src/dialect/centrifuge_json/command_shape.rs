@@ -10,7 +10,7 @@ use serde::{
 use serde_json::value::RawValue;
 
 use super::{decode::CommandError, payload};
-use crate::message::{ConnectRequest, Data, HistoryRequest, Request, SubscribeRequest};
+use crate::message::{ConnectRequest, Data, HistoryRequest, PingWish, Request, SubscribeRequest, ping_wish};
 
 /// A command of the wire. Unknown fields are passed over; a field that stands twice is refused. `null` is the
 /// same as absent, but for payloads.
@@ -87,6 +87,8 @@ pub(super) struct ConnectShape<'a> {
     name: Text<'a>,
     #[serde(borrow, deserialize_with = "or_default")]
     version: Text<'a>,
+    #[serde(deserialize_with = "or_default")]
+    headers: Headers,
 }
 
 impl ConnectShape<'_> {
@@ -105,6 +107,7 @@ impl ConnectShape<'_> {
                 .into_iter()
                 .map(|(channel, sub)| sub.0.unwrap_or_default().read(Some(channel)))
                 .collect(),
+            ping: self.headers.ping,
             vouched: None,
         })
     }
@@ -300,6 +303,41 @@ impl<'de: 'a, 'a> Deserialize<'de> for Subs<'a> {
                     }
                 }
                 Ok(Subs(subs))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// Of the headers that an SDK sends within its connect command, those that mean something here.
+#[derive(Default)]
+struct Headers {
+    ping: Option<PingWish>,
+}
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Headers;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map of headers")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut headers = Headers::default();
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    if !name.0.eq_ignore_ascii_case(ping_wish::HEADER) {
+                        map.next_value::<de::IgnoredAny>()?;
+                        continue;
+                    }
+                    let wish = map.next_value::<Text<'de>>()?.0.parse().map_err(de::Error::custom)?;
+                    if headers.ping.replace(wish).is_some() {
+                        return Err(de::Error::custom("the header Wharf-Ping stands twice"));
+                    }
+                }
+                Ok(headers)
             }
         }
         deserializer.deserialize_map(Visitor)

@@ -6,7 +6,7 @@ use bytes::{BufMut, BytesMut};
 use super::{command_shape::FLAG_FAIL_UNRECOVERABLE, encode::PING, shape};
 use crate::{
     json::Object,
-    message::{Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest},
+    message::{Command, ConnectRequest, HistoryRequest, Request, SubscribeRequest, ping_wish::HEADER},
     wire::Inexpressible,
 };
 
@@ -89,6 +89,11 @@ pub fn connect_request(request: &ConnectRequest, out: &mut BytesMut) -> Result<(
     }
     object.text("name", &request.name);
     object.text("version", &request.version);
+    if let Some(wish) = request.ping {
+        let mut headers = Object::open(object.key("headers"));
+        headers.text(HEADER, &wish.to_string());
+        headers.close();
+    }
     object.close();
     Ok(())
 }
