@@ -3,18 +3,12 @@
 
 mod common;
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader, Write},
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Child, ChildStdin, Command, Output, Stdio},
-    sync::{Arc, Mutex, PoisonError, mpsc},
-    thread,
-};
+use std::{collections::BTreeMap, os::unix::fs::symlink, process::Command};
 
 use common::{
-    PATIENCE, eventually,
+    PATIENCE,
+    document::{self, Script, Terminal, blocks, is_shown},
+    eventually,
     member::identifiers,
     server::{Server, Setup},
     socket::Address,
@@ -23,65 +17,6 @@ use common::{
 use serde_json::{Value, json};
 
 const README: &str = include_str!("../../../README.md");
-/// How many lines of a terminal may wait for the test to look at them.
-const MAX_LINES: usize = 10_000;
-
-/// The blocks by name.
-fn blocks() -> BTreeMap<&'static str, String> {
-    let mut blocks = BTreeMap::new();
-    let mut lines = README.lines();
-    while let Some(line) = lines.next() {
-        let Some(name) = line.strip_prefix("<!-- tour: ").and_then(|rest| rest.strip_suffix(" -->")) else {
-            continue;
-        };
-        let fence = lines.next().unwrap_or_default();
-        assert!(fence.starts_with("```"), "no fenced block below {line}");
-        let content: Vec<_> = lines.by_ref().take_while(|line| *line != "```").collect();
-        assert!(blocks.insert(name, content.join("\n")).is_none(), "{name} stands twice");
-    }
-    blocks
-}
-
-/// Whether a line is what README shows, in which `…` stands for anything.
-fn is_shown(line: &str, pattern: &str) -> bool {
-    let mut parts = pattern.split('…');
-    let mut rest = line.strip_prefix(parts.next().unwrap_or_default());
-    let mut parts = parts.peekable();
-    while let (Some(line), Some(part)) = (rest, parts.next()) {
-        if parts.peek().is_none() && line.ends_with(part) {
-            return true; // The last part ends the line, whatever stands before.
-        }
-        rest = line.split_once(part).map(|(_, rest)| rest);
-    }
-    rest == Some("")
-}
-
-/// A block of commands and of what is typed into the last of them.
-struct Script {
-    commands: Vec<String>,
-    typed: Vec<String>,
-}
-
-impl Script {
-    /// Commands begin with `$ ` and go on while a quote is open.
-    fn parse(block: &str) -> Self {
-        let mut script = Self { commands: Vec::new(), typed: Vec::new() };
-        let mut is_open = false;
-        for line in block.lines() {
-            match (line.strip_prefix("$ "), script.commands.last_mut()) {
-                (None, Some(command)) if is_open => *command += &format!("\n{line}"),
-                (Some(command), _) => script.commands.push(command.to_owned()),
-                (None, _) => {
-                    script.typed.push(line.to_owned());
-                    continue;
-                }
-            }
-            is_open = script.commands.last().is_some_and(|command| command.matches('\'').count() % 2 == 1);
-        }
-        script
-    }
-}
-
 /// Where the tour takes place: README's blocks, and a server at another port than README's.
 struct Tour {
     blocks: BTreeMap<&'static str, String>,
@@ -94,7 +29,7 @@ impl Tour {
     fn begin() -> Self {
         let server = Setup::new().start();
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { blocks: blocks(), server, folder, session: String::new() }
+        Self { blocks: blocks(README, "tour"), server, folder, session: String::new() }
     }
 
     /// A block with the server's address in the place of README's.
@@ -111,30 +46,15 @@ impl Tour {
 
     /// A shell as README's reader has one: with `wharf` on the path and, for the default port, this server.
     fn shell(&self, command: &str) -> Command {
-        let wharf = Path::new(env!("CARGO_BIN_EXE_wharf")).parent().expect("it lies in a folder");
-        let path = std::env::var("PATH").unwrap_or_default();
-        let mut shell = Command::new("sh");
-        // `exec` makes the command the process that ends with its terminal.
-        shell.args(["-c", &format!("exec {command}")]);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("WHARF_") {
-                shell.env_remove(name);
-            }
-        }
-        shell.env("PATH", format!("{}:{path}", wharf.display()));
+        let mut shell = document::shell(command, self.folder.path());
         shell.env("WHARF_SERVER", self.server.url()).env("SESSION", &self.session);
-        shell.current_dir(self.folder.path());
         shell
     }
 
     /// Runs a command to its end; what it printed.
     #[track_caller]
     fn run(&self, command: &str) -> String {
-        let Output { status, stdout, stderr } =
-            self.shell(command).stdin(Stdio::null()).output().expect("a shell");
-        let text = String::from_utf8_lossy(&stdout).into_owned();
-        assert!(status.success(), "{command}: {status} {text}{}", String::from_utf8_lossy(&stderr));
-        text
+        document::run(self.shell(command))
     }
 
     /// Publishes as README does; what curl printed.
@@ -150,65 +70,6 @@ impl Tour {
 
     fn presence(&self) -> Vec<String> {
         identifiers(&self.server.api("presence", &json!({"channel": "news"}))["presence"])
-    }
-}
-
-/// A command that goes on, in a terminal of its own; ends with this value.
-struct Terminal {
-    child: Child,
-    input: Arc<Mutex<ChildStdin>>,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Terminal {
-    fn open(mut command: Command) -> Self {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("a shell");
-        let input = Arc::new(Mutex::new(child.stdin.take().expect("it is piped")));
-        let output = BufReader::new(child.stdout.take().expect("it is piped"));
-        let (tell, lines) = mpsc::sync_channel(MAX_LINES);
-        let answers = Arc::clone(&input);
-        thread::spawn(move || {
-            for line in output.lines().map_while(Result::ok) {
-                if line == "{}" {
-                    type_into(&answers, "{}"); // As README says: answer to stay.
-                } else if !line.ends_with(" {}") && tell.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, input, lines }
-    }
-
-    fn type_line(&self, line: &str) {
-        type_into(&self.input, line);
-    }
-
-    #[track_caller]
-    fn line(&self, expected: &str) -> String {
-        let line = self.lines.recv_timeout(PATIENCE);
-        line.unwrap_or_else(|error| panic!("{error} while waiting for {expected}"))
-    }
-
-    /// Waits for each line of what README shows.
-    #[track_caller]
-    fn shows(&self, block: &str) {
-        for pattern in block.lines() {
-            let line = self.line(pattern);
-            assert!(is_shown(&line, pattern), "README shows {pattern}\nseen was     {line}");
-        }
-    }
-}
-
-fn type_into(input: &Mutex<ChildStdin>, line: &str) {
-    let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
-    writeln!(input, "{line}").expect("the command reads");
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

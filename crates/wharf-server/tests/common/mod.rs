@@ -9,7 +9,9 @@
 pub mod certificate;
 pub mod client;
 pub mod curl;
+pub mod document;
 pub mod example;
+pub mod fleet;
 pub mod http;
 pub mod javascript;
 pub mod member;
