@@ -64,6 +64,10 @@ impl Outbox {
     pub fn push(&mut self, bytes: Bytes, spare: &mut Spare) -> bool {
         let backlog = self.backlog.get_or_insert_with(|| spare.pop().unwrap_or_default());
         backlog.bytes += bytes.len();
+        if backlog.queue.capacity() == 0 {
+            // Mostly one message waits, and the memory is kept for the next connection.
+            backlog.queue.reserve_exact(1);
+        }
         backlog.queue.push_back(bytes);
         // A blocked connection is written when it becomes writable, not before.
         let list = !backlog.dirty && backlog.blocked_since.is_none();
