@@ -18,7 +18,8 @@ pub struct Sending {
     pub descriptor: RawFd,
     /// What is sent, or a prefix of it.
     pub bytes: Bytes,
-    /// How many bytes the socket took; [`io::ErrorKind::WouldBlock`] if it has no room. `None`: it was not tried.
+    /// How many bytes the socket took; [`io::ErrorKind::WouldBlock`] if it has no room. `None`: it was not tried. Any
+    /// other error: nobody knows what the peer got, and its connection must end.
     pub outcome: Option<io::Result<usize>>,
 }
 
@@ -54,6 +55,11 @@ mod imp {
             Ok(Self { uring: Some(uring) })
         }
 
+        /// It has not failed yet.
+        pub fn works(&self) -> bool {
+            self.uring.is_some()
+        }
+
         /// Makes all sends and tells each what became of it.
         pub fn send_all(&mut self, sends: &mut [Sending]) {
             for sends in sends.chunks_mut(RING_SENDS) {
@@ -78,15 +84,15 @@ mod imp {
                 break; // The ring has room for a whole chunk; what it has not is not tried.
             }
         }
-        let mut left = uring.submission().len();
+        let pushed = uring.submission().len();
+        let mut left = pushed;
         while left > 0 {
             match uring.submit_and_wait(left) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    // The kernel may have begun what has no outcome; it would read on in these bytes.
-                    let begun = sends.iter().filter(|sending| sending.outcome.is_none());
-                    begun.for_each(|sending| std::mem::forget(sending.bytes.clone()));
+                    let untaken = uring.submission().len();
+                    give_up(uring, &mut sends[..pushed], untaken);
                     return Err(error);
                 }
             }
@@ -98,6 +104,22 @@ mod imp {
             }
         }
         Ok(())
+    }
+
+    /// The ring has failed with these sends, of which the kernel has not taken the last `untaken`. Those it has taken and
+    /// not completed may have been made, in part or whole, and it may still read their bytes: these are leaked, and must
+    /// not be sent again.
+    fn give_up(uring: &mut IoUring, sends: &mut [Sending], untaken: usize) {
+        for completion in uring.completion() {
+            if let Some(sending) = sends.get_mut(completion.user_data() as usize) {
+                sending.outcome = Some(outcome(completion.result()));
+            }
+        }
+        let taken = sends.len().saturating_sub(untaken);
+        for sending in sends[..taken].iter_mut().filter(|sending| sending.outcome.is_none()) {
+            std::mem::forget(sending.bytes.clone());
+            sending.outcome = Some(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
     }
 
     fn entry_of(sending: &Sending) -> Entry {
@@ -126,6 +148,11 @@ mod imp {
         /// Always fails.
         pub fn new() -> io::Result<Self> {
             Err(io::ErrorKind::Unsupported.into())
+        }
+
+        /// Never.
+        pub fn works(&self) -> bool {
+            false
         }
 
         /// Tries nothing.

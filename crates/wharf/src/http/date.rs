@@ -17,8 +17,8 @@ thread_local! {
 
 /// Appends the date of this second.
 pub fn write_now(out: &mut BytesMut) {
-    let now = SystemTime::now();
     // A clock before 1970 is wrong anyhow.
+    let now = SystemTime::now().max(UNIX_EPOCH);
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (of, mut text) = LAST.get();
     if of != second {

@@ -3,14 +3,13 @@
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
-use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
 use super::{
     Context,
     answer::{self, Answer},
-    body,
+    body::Body,
     service::Way,
 };
 use crate::worker::{SessionKey, ToWorker};
@@ -26,9 +25,9 @@ struct EmulationRequest {
 }
 
 /// Answers 204 once the session's worker has the commands; the replies to them go on the stream.
-pub async fn answer(body: &mut Incoming, mut way: Way, context: &Context) -> Answer {
+pub async fn answer(body: Body<'_>, mut way: Way, context: &Context) -> Answer {
     let node = &context.node;
-    let body = match body::read(body, node.settings.limits.message_bytes).await {
+    let body = match body.read(node.settings.limits.message_bytes).await {
         Ok(body) => body,
         Err(error) => return error.answer(),
     };

@@ -21,9 +21,9 @@ use tokio::{
 use wharf_proto::http::{BodyLength, Guard, GuardLimits, Head, Refusal, Step, is_normal_path};
 
 use super::{
-    api,
     long_lived::Kind,
     peer::{Peer, Side},
+    service,
     stream::Stream,
 };
 use crate::settings::{Settings, Times, WebsocketRoute};
@@ -40,7 +40,7 @@ pub enum End {
     RefusedBody,
     /// A request that stays. Its head is taken from the buffer.
     Taken(Box<Taken>),
-    /// A request of the server API that is all here. It is taken from the buffer, and the next may follow.
+    /// A request that ends and is all here. It is taken from the buffer, and the next may follow.
     Whole(Box<Whole>),
 }
 
@@ -277,12 +277,12 @@ fn taken(head: &Head<'_>, routes: &[WebsocketRoute]) -> Option<Taken> {
     }
 }
 
-/// The request of this head, if it is one of the server API whose body is in the buffer as well. Its body is still to
-/// be taken.
+/// The request of this head, if it is a POST that ends and its body is in the buffer as well. Its body is still to be
+/// taken.
 fn whole(head: &Head<'_>, buffered: usize) -> Option<Whole> {
-    let is_api = head.method() == "POST" && api::is_at(head.path()) && is_normal_path(head.path());
+    let ends = head.method() == "POST" && service::takes_posts(head.path()) && is_normal_path(head.path());
     // What HTTP/1.0, chunks and `100 Continue` ask for is hyper's.
-    if !is_api || head.minor_version() == 0 || head.expects_continue() {
+    if !ends || head.minor_version() == 0 || head.expects_continue() {
         return None;
     }
     let body = match head.body() {
@@ -303,6 +303,10 @@ fn take_body(guard: &mut Guard, buffer: &mut BytesMut) -> Bytes {
     while let Ok(Step::Bytes { take, pass }) = guard.step(buffer) {
         body = buffer.split_to(take).freeze();
         body.truncate(pass);
+    }
+    if buffer.is_empty() {
+        // A request may wait for long.
+        *buffer = BytesMut::new();
     }
     body
 }

@@ -4,7 +4,7 @@
 //! ```text
 //! gate ── first bytes ──┬─ TLS ── handshake, then the gate again
 //!                       ├─ HTTP/1 ── guarded ─┬─ service (hyper): requests that end
-//!                       │                     ├─ whole: requests of the server API that are all here, without hyper
+//!                       │                     ├─ whole: POSTs that end and are all here, without hyper
 //!                       │                     └─ takeover: long-lived requests never enter hyper
 //!                       ├─ HTTP/2 ── service (hyper) ─┬─ streams by a body transport
 //!                       │                             └─ extended_connect: WebSockets by a tunnel

@@ -2,13 +2,13 @@
 //! the question there and the answer back.
 
 use http::{HeaderMap, HeaderValue, header::HeaderName, request::Parts};
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use super::{
     Context,
     answer::{self, Answer},
-    body, long_lived,
+    body::Body,
+    long_lived,
     service::Way,
 };
 use crate::worker::{PollAnswer, PollRequest, SessionKey, ToWorker};
@@ -31,7 +31,7 @@ struct Asked {
 }
 
 /// Answers one poll.
-pub async fn answer(head: &Parts, body: &mut Incoming, way: &Way, context: &Context) -> Answer {
+pub async fn answer(head: &Parts, body: Body<'_>, way: &Way, context: &Context) -> Answer {
     let node = &context.node;
     let asked = match read_head(head, node.settings.times.poll_wait_max_ms) {
         Ok(asked) => asked,
@@ -42,7 +42,7 @@ pub async fn answer(head: &Parts, body: &mut Incoming, way: &Way, context: &Cont
         return unknown_session();
     };
     // Row 67: streamed, and refused at the message limit.
-    let body = match body::read(body, node.settings.limits.message_bytes).await {
+    let body = match body.read(node.settings.limits.message_bytes).await {
         Ok(body) => body,
         Err(error) => return error.answer(),
     };

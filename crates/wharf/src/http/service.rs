@@ -93,7 +93,7 @@ pub async fn checked(head: &Parts, context: &Context, answering: impl Future<Out
 async fn answer(request: Request<Incoming>, way: Way, context: &Context) -> Answer {
     let node = &context.node;
     let (head, mut body) = request.into_parts();
-    let mut answer = checked(&head, context, route(&head, &mut body, way, context)).await;
+    let mut answer = checked(&head, context, route(&head, Body::Coming(&mut body), way, context)).await;
     if head.version == Version::HTTP_2 {
         return answer; // Its requests share no stream of bytes.
     }
@@ -105,7 +105,13 @@ async fn answer(request: Request<Incoming>, way: Way, context: &Context) -> Answ
     answer
 }
 
-async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -> Answer {
+/// Whether requests that end are POSTed to this path.
+pub fn takes_posts(path: &str) -> bool {
+    path == poll::PATH || path == emulation::PATH || api::is_at(path)
+}
+
+/// The answer of the address that is asked.
+pub async fn route(head: &Parts, body: Body<'_>, way: Way, context: &Context) -> Answer {
     let path = head.uri.path();
     // Row 66.
     let kind = Kind::of_path(path, &context.node.settings.websocket_routes);
@@ -132,7 +138,7 @@ async fn route(head: &Parts, body: &mut Incoming, way: Way, context: &Context) -
         poll::PATH => poll::answer(head, body, &way, context).await,
         emulation::PATH => emulation::answer(body, way, context).await,
         // `methods` knows no other path.
-        _ => api::answer(head, Body::Coming(body), context).await,
+        _ => api::answer(head, body, context).await,
     }
 }
 
@@ -147,14 +153,13 @@ pub fn methods(path: &str, kind: Option<Kind>) -> Option<&'static str> {
     }
     Some(match path {
         "/" | "/health" | "/metrics" => "GET, HEAD, OPTIONS",
-        poll::PATH | emulation::PATH => "POST, OPTIONS",
-        _ if api::is_at(path) => "POST, OPTIONS",
+        _ if takes_posts(path) => "POST, OPTIONS",
         _ => return None,
     })
 }
 
 /// A long-lived address, asked over HTTP/2; over HTTP/1 these never get here.
-async fn stream(kind: Kind, head: &Parts, body: &mut Incoming, context: &Context) -> Answer {
+async fn stream(kind: Kind, head: &Parts, body: Body<'_>, context: &Context) -> Answer {
     if kind.is_websocket() {
         return match head.version {
             Version::HTTP_2 => extended_connect::not_by_get(context),
@@ -169,7 +174,7 @@ async fn stream(kind: Kind, head: &Parts, body: &mut Incoming, context: &Context
     if node.draining.load(Relaxed) {
         return answer::busy("the server is going away; connect again");
     }
-    let body = match body::read(body, node.settings.limits.message_bytes).await {
+    let body = match body.read(node.settings.limits.message_bytes).await {
         Ok(body) => body,
         Err(error) => return error.answer(),
     };

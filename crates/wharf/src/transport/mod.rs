@@ -40,6 +40,10 @@ pub trait Transport: Send + 'static {
     fn descriptor(&self) -> Option<RawFd> {
         None
     }
+    /// So many bytes were sent by [`Transport::descriptor`], beside `try_write`.
+    fn sent_beside(&mut self, count: usize) {
+        let _ = count;
+    }
     /// The worker has made it the slab entry `entry`; matters only to transports without a source, which name
     /// the entry when they are ready.
     fn attached(&mut self, entry: u64) {

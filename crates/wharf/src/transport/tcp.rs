@@ -116,6 +116,10 @@ impl<S: Socket> Transport for SocketTransport<S> {
         self.socket.as_ref().map(AsRawFd::as_raw_fd)
     }
 
+    fn sent_beside(&mut self, count: usize) {
+        self.counted.written(count);
+    }
+
     fn finish(&mut self) {
         if let Some(socket) = &self.socket {
             // A peer that is gone already makes this fail, and reads say so next.

@@ -83,6 +83,9 @@ impl World for RealWorld {
     fn send_all(&mut self, sends: &mut [Sending]) {
         if let Batched::Yes(ring) = &mut self.ring {
             ring.send_all(sends);
+            if !ring.works() {
+                self.ring = Batched::No;
+            }
         }
     }
 

@@ -230,6 +230,9 @@ impl Worker {
         let now = self.now;
         let Some(connection) = self.connections.at(index) else { return };
         let before = connection.outbox.backlog_bytes();
+        if let (Ok(count), Some(transport)) = (&outcome, &mut connection.transport) {
+            transport.sent_beside(*count);
+        }
         let sent = connection.outbox.sent(outcome, now, &mut self.spare_backlogs);
         match sent {
             Ok(false) if connection.outbox.is_empty() => self.wrote(index, before, Ok(Flushed::Empty)),

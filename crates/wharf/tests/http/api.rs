@@ -288,3 +288,20 @@ fn a_key_is_asked_for_before_a_body_is_looked_at() {
     client.send(post("/api/publish", "X-API-Key: secret\r\n", "no json"));
     assert_eq!(client.answer().status(), 400, "the connection goes on");
 }
+
+/// RFC 9112 section 9.6: a client may send again what stood behind an answer that closes.
+#[test]
+fn nothing_is_carried_out_behind_an_answer_that_closes_the_connection() {
+    let mut settings = settings();
+    settings.limits.api_body_bytes = 1_024;
+    let rig = start_with(settings);
+    let mut client = rig.connect();
+    let long = post("/api/publish", "", &format!("{{\"channel\":\"a\",\"data\":\"{}\"}}", "x".repeat(2_000)));
+    let short = post("/api/publish", "", r#"{"channel":"a","data":1}"#);
+    client.send(long + &short);
+    let answer = client.answer();
+    assert_eq!((answer.status(), answer.header("connection")), (413, Some("close")));
+    assert_eq!(client.rest(), "");
+    let history = rig.post("/api/history", r#"{"channel":"a","limit":-1}"#).json();
+    assert_eq!(history["result"]["publications"], json!([]));
+}
