@@ -139,6 +139,12 @@ impl Setup {
         self
     }
 
+    /// Adds tables to the configuration file.
+    pub fn more_configuration(mut self, toml: &str) -> Self {
+        self.configuration.get_or_insert_default().push_str(toml);
+        self
+    }
+
     /// Gives the server no more than so many descriptors.
     pub fn descriptors(mut self, limit: u32) -> Self {
         self.descriptors = Some(limit);
