@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, pin::pin, sync::Arc};
 
-use tokio::time::sleep_until;
+use tokio::{task::coop::consume_budget, time::sleep_until};
 use wharf_core::time::Millis;
 
 use super::{
@@ -98,6 +98,8 @@ async fn converse(shared: &Shared, io: &mut Io) {
             () = &mut timer => {}
             () = shared.asked() => continue,
         }
+        // A socket on which there is always something to do lets others have a turn.
+        consume_budget().await;
         // Everything that has come is with the machine, or comes before it judges: the timer is asked after the bytes.
         if due <= shared.now() {
             let is_unacknowledged = io.look();

@@ -29,7 +29,7 @@ const READ_AT_ONCE: usize = 64 * 1024;
 /// How many messages are written at once.
 const WRITE_SLICES: usize = 16;
 
-/// Reads, and writes, before another socket's task has a turn. LIMITS.md, `calls_a_turn`.
+/// Reads, and writes, before deadlines are looked at. LIMITS.md, `calls_a_turn`.
 const CALLS_A_TURN: usize = 16;
 
 thread_local! {

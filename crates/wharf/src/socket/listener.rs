@@ -73,7 +73,8 @@ impl Listener {
         self.address.to_string()
     }
 
-    /// How many were turned away: by a TLS handshake that failed, and over UDP since there were as many peers as may be.
+    /// How many were turned away: connections by a TLS handshake that failed, and datagrams of new peers over UDP for whom
+    /// there was no place.
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }

@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     io,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -18,6 +19,7 @@ use tokio::{
 
 use super::{
     drive::drive_open,
+    end::End,
     handle::Socket,
     io::{Io, PeerIo},
     machine::{Carrier, Machine},
@@ -29,8 +31,9 @@ use super::{
 /// LIMITS.md, `udp_idle`.
 const UDP_IDLE: Duration = Duration::from_secs(60);
 
-/// Datagrams that are taken before others have a turn. LIMITS.md, `datagrams_a_turn`.
-const DATAGRAMS_A_TURN: usize = 256;
+/// Datagrams that are taken before others have a turn; about twice what a kernel's default buffer holds of short ones.
+/// LIMITS.md, `datagrams_a_turn`.
+const DATAGRAMS_A_TURN: usize = 512;
 
 /// Longer than the longest datagram.
 const DATAGRAM_BYTES: usize = 64 * 1024;
@@ -138,7 +141,7 @@ impl Table {
         let (length, peer) = socket.try_recv_from(&mut self.buffer)?;
         let datagram = &mut self.buffer[..length];
         if let Some(shared) = self.peers.get(&peer) {
-            shared.ask(|machine, now| machine.handle_datagram(datagram, now));
+            hand_in(shared, datagram);
             return Ok(None);
         }
         let has_room = self.peers.len() < self.most;
@@ -150,11 +153,21 @@ impl Table {
         };
         let machine = Machine::dialing(self.parts.clone(), Carrier::Datagrams, rand::random());
         let shared = Shared::new(machine);
-        shared.with(|machine, now| {
-            machine.handle_open(now);
-            machine.handle_datagram(datagram, now);
-        });
+        shared.with(|machine, now| machine.handle_open(now));
+        hand_in(&shared, datagram);
         self.peers.insert(peer, shared.clone());
         Ok(Some(Fresh { shared, peer, place }))
+    }
+}
+
+/// Hands a datagram to its peer's machine. A closure of the user's that panics over it ends that peer, and not the task that
+/// receives for all of them.
+fn hand_in(shared: &Shared, datagram: &mut [u8]) {
+    let handed = catch_unwind(AssertUnwindSafe(|| {
+        shared.ask(|machine, now| machine.handle_datagram(datagram, now));
+    }));
+    if handed.is_err() {
+        let end = End::Failed("a closure of the heartbeat panicked".into());
+        shared.ask(|machine, _| machine.abandon(end));
     }
 }

@@ -200,3 +200,48 @@ async fn an_echo_of_datagrams_serves_many() {
     }
     clients.join_all().await;
 }
+
+#[tokio::test]
+async fn a_closure_that_panics_over_one_peers_datagram_ends_that_peer_alone() {
+    let heartbeat = Heartbeat::every(Duration::from_secs(60)).answering(|message| match message {
+        b"trap" => panic!("the user's own fault"),
+        _ => None,
+    });
+    let listener = Listener::bind("udp://127.0.0.1:0").heartbeat(heartbeat).await.unwrap();
+    let mut pairs = Vec::new();
+    for _ in 0..2 {
+        let client = Socket::connect(&listener.address()).await.unwrap();
+        client.write(b"hello").await.unwrap();
+        let server = soon(listener.accept()).await.unwrap();
+        assert_eq!(text(&server).await, "hello");
+        pairs.push((client, server));
+    }
+    pairs[0].0.write(b"trap").await.unwrap();
+    assert!(matches!(soon(pairs[0].1.read()).await, Err(End::Failed(_))));
+    pairs[1].0.write(b"unharmed").await.unwrap();
+    assert_eq!(text(&pairs[1].1).await, "unharmed");
+}
+
+#[tokio::test]
+async fn a_flood_that_nobody_reads_leaves_others_their_turn() {
+    let flooded = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let socket = Socket::connect(&format!("udp://{}", flooded.local_addr().unwrap())).await.unwrap();
+    socket.write(b"I am here").await.unwrap();
+    let (_, peer) = soon(flooded.recv_from(&mut [0; 10])).await.unwrap();
+    let (reader, writer) = socket.split();
+    drop(reader);
+    let flooded = flooded.into_std().unwrap();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let told = stop.clone();
+    let flooding = std::thread::spawn(move || {
+        while !told.load(std::sync::atomic::Ordering::Relaxed) {
+            let _full = flooded.send_to(&[0; 50], peer);
+        }
+    });
+    for _ in 0..100 {
+        soon(writer.write(b"still here")).await.unwrap();
+        soon(writer.flush()).await.unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    flooding.join().unwrap();
+}
