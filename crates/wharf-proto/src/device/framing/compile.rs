@@ -60,6 +60,12 @@ fn check_marks(spec: &FramingSpec) -> Checked {
             return fault(key, format!("has {} bytes; at most {MARK_BYTES} are allowed", mark.len()));
         }
     }
+    if matches!(spec.cut, CutSpec::Datagram)
+        && !spec.end.is_empty()
+        && memchr::memmem::find(&spec.start, &spec.end).is_some()
+    {
+        return fault("start", "holds the end bytes, at which a datagram is cut");
+    }
     if matches!(spec.cut, CutSpec::Marks { .. }) && spec.end.is_empty() {
         return fault("end", "a framing by marks needs the bytes that end a frame, such as \"\\r\\n\"");
     }
@@ -93,6 +99,10 @@ fn check_checksum(sum: &ChecksumSpec, spec: &FramingSpec) -> Checked {
             "a binary checksum may hold the end bytes, and nothing escapes them; write form = \"hex\", an escape, or \
              behind_end = true",
         );
+    }
+    let before_ends = !spec.end.is_empty() && memchr::memmem::find(&sum.before, &spec.end).is_some();
+    if plain && !sum.behind_end && before_ends {
+        return fault(&key("before"), "holds the end bytes, at which a frame is cut");
     }
     if plain && sum.form == ChecksumForm::Hex && spec.end.iter().any(u8::is_ascii_hexdigit) {
         return fault("end", "holds a hexadecimal digit, which may be one of the checksum's");

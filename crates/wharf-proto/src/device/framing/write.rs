@@ -96,6 +96,9 @@ impl Plan {
                 self.write_sum(message, out);
             }
             Cut::Datagram => {
+                if bytes == 0 && self.start.is_empty() && self.sum.is_none() {
+                    return Err(Unframeable::Empty);
+                }
                 if !self.end.is_empty() {
                     self.refuse_marks(message)?;
                 }
