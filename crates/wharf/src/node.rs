@@ -130,6 +130,7 @@ impl Node {
 
     /// A moment of the node's clock by the calendar, in milliseconds since 1970.
     pub fn unix_ms(&self, moment: Millis) -> u64 {
+        // tidy: the date because people are told it.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(self.now().ms_since(moment))
     }

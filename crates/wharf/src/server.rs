@@ -198,6 +198,7 @@ async fn expire(node: &Node, engine: Option<Arc<MemoryEngine>>) {
 
 /// Tells the profiles of devices what time it is, to the second: some tell it to their devices.
 fn tell_time(node: &Node) {
+    // tidy: the date because devices are told it.
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let unix_ms = since_1970.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
     for listener in node.settings.devices.iter().filter(|listener| listener.profile.tells_time()) {

@@ -13,6 +13,7 @@ pub const ALL: &[Rule] = &[
     no_long_file,
     nothing_unfinished,
     no_sleep_in_tests,
+    nothing_runs_out_by_date,
     unsafe_forbidden_in_proto_and_core,
     unsafe_has_its_proof,
     unwrap_has_its_proof,
@@ -217,6 +218,22 @@ fn no_sleep_in_tests(project: &Project) -> Vec<Violation> {
     found
 }
 
+/// The machine's date may leap, so nothing runs out by it (row 106): the library reads it only to tell it to somebody.
+fn nothing_runs_out_by_date(project: &Project) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for source in project.sources.iter().filter(|source| source.path.starts_with("crates/wharf/src/")) {
+        for (at, line) in source.lines.iter().enumerate().filter(|(_, line)| !line.test) {
+            let reads = line.code.contains("SystemTime::now(");
+            if reads && !source.remarked(at, 1, "// tidy: the date because ") {
+                let message = "reads the machine's date, by which nothing may run out; take the node's clock, or say \
+                               `// tidy: the date because ...` above";
+                found.push(violation("nothing_runs_out_by_date", source, line, message));
+            }
+        }
+    }
+    found
+}
+
 /// Whether the test around the line runs on tokio's paused clock.
 fn on_paused_clock(source: &Source, at: usize) -> bool {
     let mut attributes = source.lines[..=at].iter().rev().map(|line| line.code.trim());
@@ -357,6 +374,16 @@ mod tests {
             assert_eq!(found(nothing_unfinished, CORE, planted), [1], "{planted}");
         }
         assert_eq!(found(nothing_unfinished, CORE, "let text = \"todo!() TODO\";"), [0; 0]);
+    }
+
+    // Row 106.
+    #[test]
+    fn finds_what_might_run_out_by_the_date() {
+        let (rule, path) = (nothing_runs_out_by_date, "crates/wharf/src/node.rs");
+        assert_eq!(found(rule, path, "let now = SystemTime::now();"), [1]);
+        let told = "// tidy: the date because it is told.\nlet now = SystemTime::now();";
+        assert_eq!(found(rule, path, told), [0; 0]);
+        assert_eq!(found(rule, path, "let now = Instant::now();"), [0; 0]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ thread_local! {
 /// Appends the date of this second.
 pub fn write_now(out: &mut BytesMut) {
     // A clock before 1970 is wrong anyhow.
+    // tidy: the date because it is what the header tells.
     let now = SystemTime::now().max(UNIX_EPOCH);
     let second = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let (of, mut text) = LAST.get();

@@ -4,6 +4,7 @@
 
 mod client;
 mod devices;
+mod dying;
 mod endings;
 mod freezing;
 mod ledger;
