@@ -4,7 +4,7 @@
 //! Anybody can put any source address on a datagram. So nothing is kept of one that does not log in: it is read by
 //! a conversation that is thrown away, and only a login makes a connection, of which there are no more than the
 //! listener may have. Before that nothing is answered but a login that is refused, and with no more than
-//! [`ANSWER_TIMES`] its length, so that nobody can be flooded by our answers.
+//! `ANSWER_TIMES` its length, so that nobody can be flooded by our answers.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
