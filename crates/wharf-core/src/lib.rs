@@ -10,6 +10,7 @@ pub mod lived_time;
 pub mod liveness;
 pub mod memory;
 pub mod namespace;
+pub mod path;
 pub mod session;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
