@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
@@ -22,6 +22,7 @@ use wharf_proto::{message::ClientId, websocket::deflate::CompressorBudget};
 use crate::{
     devices::Devices,
     http::access::Access,
+    ledger::Paths,
     metrics::Metrics,
     settings::{ListenAddress, Settings},
     tls::Tls,
@@ -63,10 +64,13 @@ pub struct Node {
     pub devices: Devices,
     /// Certificates, set before the first connection is accepted; without them TLS is refused.
     pub tls: OnceLock<Tls>,
+    /// What is known of paths; none where nobody wants it found.
+    pub paths: Option<Paths>,
     /// The addresses as the kernel has them, set before the first connection is accepted.
     pub addresses: OnceLock<Vec<ListenAddress>>,
     started: Instant,
     clock: LivedTime,
+    stood_still_until: AtomicU64,
     /// For calls of the engine from outside of workers, which have generators of their own.
     rng: Mutex<StdRng>,
 }
@@ -100,8 +104,10 @@ impl Node {
             devices: Devices::new(settings.devices.len()),
             tls: OnceLock::new(),
             addresses: OnceLock::new(),
+            paths: Paths::new(&settings),
             started: Instant::now(),
             clock: LivedTime::default(),
+            stood_still_until: AtomicU64::new(0),
             rng: Mutex::new(rng),
             settings,
         })
@@ -114,6 +120,7 @@ impl Node {
         let look = self.clock.look(elapsed_ms);
         if look.stood_still_ms > 0 {
             self.stood_still(look.stood_still_ms);
+            self.stood_still_until.fetch_max(look.now.0, Relaxed);
         }
         look.now
     }
@@ -126,6 +133,11 @@ impl Node {
             "this process stood still: it was stopped, its machine was suspended, or it got no processor; nobody's time \
              has run meanwhile, but clients may have given this server up"
         );
+    }
+
+    /// When this process last went on after it had stood still; 0 if it never did.
+    pub fn stood_still_until(&self) -> Millis {
+        Millis(self.stood_still_until.load(Relaxed))
     }
 
     /// A moment of the node's clock by the calendar, in milliseconds since 1970.

@@ -86,6 +86,8 @@ pub struct Settings {
     pub compression: Compression,
     /// A worker writes to many connections in one system call, by io_uring, where the kernel has it and allows it.
     pub batched_sends: bool,
+    /// Whether ping intervals are found by what kills idle connections.
+    pub paths: PathEstimate,
     /// RPC method `echo` answers its data.
     pub rpc_echo: bool,
     /// The bounds.
@@ -170,6 +172,24 @@ impl Compression {
     /// The same deflater, by this level and for messages of this length.
     pub fn tune(&self, deflater: Deflater) -> Deflater {
         deflater.with_level(self.level).with_min_bytes(self.min_deflated_bytes)
+    }
+}
+
+/// Whether and within which bounds the ping interval for the clients of a path is found by what kills idle connections
+/// there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathEstimate {
+    /// Off: everybody is pinged as often.
+    pub enabled: bool,
+    /// The shortest interval that may be found, in milliseconds.
+    pub shortest_ping_ms: u64,
+    /// The longest, in milliseconds; none: `times.ping_interval_ms`. Only beyond that is a path tried for longer silences.
+    pub longest_ping_ms: Option<u64>,
+}
+
+impl Default for PathEstimate {
+    fn default() -> Self {
+        Self { enabled: true, shortest_ping_ms: 2_000, longest_ping_ms: None }
     }
 }
 
@@ -307,6 +327,7 @@ impl Settings {
             },
             compression: Compression::default(),
             batched_sends: true,
+            paths: PathEstimate::default(),
             rpc_echo: true,
             limits: Limits::default(),
             times: Times::default(),

@@ -73,6 +73,7 @@ fn explain(configuration: &Configuration) -> String {
     let _ = writeln!(text, "{:>12}  {}", "messages", limits(settings));
     let _ = writeln!(text, "{:>12}  {}", "compression", compression(&settings.compression));
     let _ = writeln!(text, "{:>12}  {}", "heartbeat", heartbeat(settings));
+    let _ = writeln!(text, "{:>12}  {}", "paths", paths(settings));
     for device in &*settings.devices {
         text.push_str(&sample::explain(device));
     }
@@ -218,6 +219,19 @@ fn heartbeat(settings: &Settings) -> String {
         HumanDuration(times.presence_lease_ms)
     );
     words
+}
+
+fn paths(settings: &Settings) -> String {
+    let (paths, usual) = (&settings.paths, settings.times.ping_interval_ms);
+    if !paths.enabled {
+        return "everybody is pinged as often, whatever forgets idle connections on the way".to_owned();
+    }
+    let longest = paths.longest_ping_ms.unwrap_or(usual);
+    format!(
+        "pings from every {} to every {}, by what kills idle connections on the way",
+        HumanDuration(paths.shortest_ping_ms),
+        HumanDuration(longest)
+    )
 }
 
 /// What can be meant, but seldom is.

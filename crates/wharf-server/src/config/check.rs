@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, path::Path};
 
-use wharf::settings::{BEATING, Compression, ListenAddress, Settings, TlsFiles, UNANSWERED};
+use wharf::settings::{BEATING, Compression, ListenAddress, PathEstimate, Settings, TlsFiles, UNANSWERED};
 use wharf_core::namespace::ChannelOptions;
 
 use super::{
@@ -16,6 +16,7 @@ pub fn check(settings: &mut Settings, layers: &Layers) -> Result<(), ConfigError
     check_listen(settings, layers)?;
     check_times(settings, layers)?;
     check_heartbeats(settings, layers)?;
+    check_paths(settings, layers)?;
     check_limits(settings, layers)?;
     check_compression(&settings.compression, layers)?;
     settle_options(&mut settings.namespaces.without_namespace, "channel.without_namespace", layers)?;
@@ -133,6 +134,39 @@ fn check_heartbeats(settings: &Settings, layers: &Layers) -> Result<(), ConfigEr
                 ),
             ));
         }
+    }
+    Ok(())
+}
+
+/// The bounds between which ping intervals are found.
+fn check_paths(settings: &Settings, layers: &Layers) -> Result<(), ConfigError> {
+    let (paths, times) = (&settings.paths, &settings.times);
+    let longest = paths.longest_ping_ms.unwrap_or(times.ping_interval_ms);
+    let longest_key =
+        if paths.longest_ping_ms.is_some() { "paths.longest_ping" } else { "times.ping_interval" };
+    // Nobody is bothered about a default: the shortest interval then is the longest.
+    let is_said = paths.shortest_ping_ms != PathEstimate::default().shortest_ping_ms;
+    if is_said && paths.shortest_ping_ms > longest {
+        return Err(fault_of_two(
+            layers,
+            ["paths.shortest_ping", longest_key],
+            format!(
+                "shortest_ping ({}) is longer than the longest ({}); make it shorter",
+                HumanDuration(paths.shortest_ping_ms),
+                HumanDuration(longest)
+            ),
+        ));
+    }
+    if longest < times.ping_interval_ms {
+        return Err(fault_of_two(
+            layers,
+            ["paths.longest_ping", "times.ping_interval"],
+            format!(
+                "longest_ping ({}) is shorter than ping_interval ({}), which everybody begins with",
+                HumanDuration(longest),
+                HumanDuration(times.ping_interval_ms)
+            ),
+        ));
     }
     Ok(())
 }

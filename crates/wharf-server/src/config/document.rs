@@ -2,7 +2,7 @@
 //! environment are read alike and laid over each other.
 
 use serde::Deserialize;
-use wharf::settings::{BEATING, Compression, Heartbeats, Limits, Settings, Times};
+use wharf::settings::{BEATING, Compression, Heartbeats, Limits, PathEstimate, Settings, Times};
 use wharf_core::namespace::ChannelOptions;
 use wharf_proto::websocket::deflate::WindowBits;
 
@@ -32,6 +32,7 @@ pub struct Document {
     pub websocket: WebsocketTable,
     pub channel: ChannelTable,
     pub compression: CompressionTable,
+    pub paths: PathsTable,
     pub limits: LimitsTable,
     pub times: TimesTable,
     pub heartbeat: HeartbeatTable,
@@ -174,6 +175,27 @@ impl HeartbeatTable {
         for (table, beat) in tables.into_iter().zip(&mut heartbeats.beats) {
             beat.interval_ms = table.interval.map(|span| span.0).or(beat.interval_ms);
             beat.timeout_ms = table.timeout.map(|span| span.0).or(beat.timeout_ms);
+        }
+    }
+}
+
+/// `[paths]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PathsTable {
+    pub estimate: Option<bool>,
+    pub shortest_ping: Option<Span<1_000, { 10 * 60_000 }>>,
+    pub longest_ping: Option<Span<1_000, { 10 * 60_000 }>>,
+}
+
+impl PathsTable {
+    fn lay_over(&self, paths: &mut PathEstimate) {
+        paths.enabled = self.estimate.unwrap_or(paths.enabled);
+        if let Some(Span(ms)) = self.shortest_ping {
+            paths.shortest_ping_ms = ms;
+        }
+        if let Some(Span(ms)) = self.longest_ping {
+            paths.longest_ping_ms = Some(ms);
         }
     }
 }
@@ -366,6 +388,7 @@ impl Document {
         }
         self.lay_channels_over(settings, base);
         self.compression.lay_over(&mut settings.compression);
+        self.paths.lay_over(&mut settings.paths);
         self.limits.lay_over(&mut settings.limits);
         self.times.lay_over(&mut settings.times);
         self.heartbeat.lay_over(&mut settings.heartbeats);

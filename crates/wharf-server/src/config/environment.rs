@@ -20,8 +20,8 @@ const PREFIX: &str = "WHARF_";
 const OF_FLAGS: [&str; 4] = ["WHARF_CONFIG", "WHARF_INSECURE", "WHARF_SERVER", "WHARF_API_KEY"];
 
 /// The tables of the file, for the hint about underscores.
-const TABLES: [&str; 9] =
-    ["tls", "api", "client", "websocket", "channel", "compression", "limits", "times", "rpc"];
+const TABLES: [&str; 10] =
+    ["tls", "api", "client", "websocket", "channel", "compression", "paths", "limits", "times", "rpc"];
 
 /// One variable that could be read as a [`Document`] with one key.
 pub struct VariableLayer {

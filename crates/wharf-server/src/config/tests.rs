@@ -454,3 +454,21 @@ fn websocket_over_http_2_is_on_unless_somebody_says_no() {
     let error = Directory::new(&[("wharf.toml", "[websocket]\nover_http2 = 1\n")]).error(&[]);
     assert_eq!(error, "wharf.toml:2: websocket.over_http2: found integer 1, expected true or false");
 }
+
+#[test]
+fn paths_are_watched_unless_somebody_says_no_and_their_bounds_must_go_together() {
+    let paths = load_text("workers = 1\n").settings.paths;
+    assert_eq!((paths.enabled, paths.shortest_ping_ms, paths.longest_ping_ms), (true, 2_000, None));
+    let paths = load_text("[paths]\nestimate = false\nlongest_ping = \"5m\"\n").settings.paths;
+    assert_eq!((paths.enabled, paths.longest_ping_ms), (false, Some(300_000)));
+    let error = |text: &str| Directory::new(&[("wharf.toml", text)]).error(&[]);
+    let short = error("[paths]\nshortest_ping = \"30s\"\n");
+    assert!(
+        short.contains("paths.shortest_ping: shortest_ping (30s) is longer than the longest (25s)"),
+        "{short}"
+    );
+    let long = error("[paths]\nlongest_ping = \"20s\"\n");
+    assert!(long.contains("shorter than ping_interval (25s), which everybody begins with"), "{long}");
+    // Short pings for all make the default no mistake.
+    load_text("[times]\nping_interval = \"1s\"\npong_timeout = \"500ms\"\n");
+}

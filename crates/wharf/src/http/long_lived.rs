@@ -186,7 +186,8 @@ impl Prepared {
         let Self { kind, deflate, opening, several_channels, heartbeat, ping, headers: _ } = self;
         let heartbeat = heartbeat.unwrap_or(kind.heartbeat());
         let origin = transport.origin();
-        let policy = ping.map(|wish| heartbeat_policy(node, heartbeat, kind.name(), origin, Some(wish)));
+        let policy =
+            ping.map(|wish| heartbeat_policy(node, heartbeat, kind.name(), origin, Some(wish), node.now()));
         let framing = kind.framing(chunked, deflate.is_some());
         Attachment {
             transport,

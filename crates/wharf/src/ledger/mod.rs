@@ -5,8 +5,10 @@
 //! | `verdict` | facts at the end -> verdict (pure) |
 //! | `ring` | the last so many ends |
 //! | `origin` | listener and client network |
+//! | `paths` | what [`wharf_core::path`] finds for each origin, for all workers |
 
 mod origin;
+mod paths;
 mod ring;
 mod verdict;
 
@@ -16,6 +18,7 @@ use wharf_core::time::Millis;
 use wharf_proto::message::ClientId;
 
 pub use self::origin::{Network, Origin};
+pub use self::paths::Paths;
 pub use self::ring::{ENDS_KEPT, Ledger};
 pub use self::verdict::{Cause, Facts, IDLE_AT_LEAST_MS, Verdict};
 

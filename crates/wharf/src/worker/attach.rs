@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use wharf_core::{
     liveness::{Heartbeat, Policy},
     session::Session,
+    time::Millis,
 };
 use wharf_proto::{
     Disconnect,
@@ -36,6 +37,7 @@ pub fn heartbeat_policy(
     kind: &str,
     origin: Origin,
     wish: Option<PingWish>,
+    now: Millis,
 ) -> Policy {
     let policy = node.rules.heartbeat_policy(heartbeat);
     if !heartbeat.is_ours() {
@@ -45,7 +47,7 @@ pub fn heartbeat_policy(
     let policy = Policy {
         timeout_ms: u32::try_from(timeout_ms).unwrap_or(u32::MAX),
         skips: policy.skips || matches!(kind, "tcp" | "unix"),
-        ..ping_interval_for(node, policy, kind, origin)
+        ..ping_interval_for(node, policy, kind, origin, now)
     };
     let wished = wish.map(|wish| node.rules.wished_interval_ms(&policy, wish));
     Policy { interval_ms: wished.unwrap_or(policy.interval_ms), ..policy }.bounded()
@@ -53,9 +55,11 @@ pub fn heartbeat_policy(
 
 /// How often a new session is pinged that wishes nothing. All that is known of paths belongs here: `is_longest` keeps
 /// wishes from more.
-fn ping_interval_for(node: &Node, policy: Policy, kind: &str, _origin: Origin) -> Policy {
+fn ping_interval_for(node: &Node, policy: Policy, kind: &str, origin: Origin, now: Millis) -> Policy {
     let (interval_ms, _) = node.settings.beat_ms(kind);
-    Policy { interval_ms: u32::try_from(interval_ms).unwrap_or(u32::MAX), is_longest: false, ..policy }
+    let usual_ms = u32::try_from(interval_ms).unwrap_or(u32::MAX);
+    let found_ms = node.paths.as_ref().and_then(|paths| paths.interval_ms(origin, usual_ms, now));
+    Policy { interval_ms: found_ms.unwrap_or(usual_ms), is_longest: found_ms.is_some(), ..policy }
 }
 
 impl Worker {
@@ -72,7 +76,7 @@ impl Worker {
         let client = random_client(&mut self.rng);
         let rules = &self.node.rules;
         let policy = attachment.policy.unwrap_or_else(|| {
-            heartbeat_policy(&self.node, attachment.heartbeat, kind, transport.origin(), None)
+            heartbeat_policy(&self.node, attachment.heartbeat, kind, transport.origin(), None, self.now)
         });
         let end_at = attachment
             .max_age_ms

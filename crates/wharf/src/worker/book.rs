@@ -46,6 +46,7 @@ impl Worker {
         let kind = *kind;
         tracing::debug!(client = %ended.client, kind = ended.kind, code, verdict = verdict.label(), "connection ends");
         self.metrics().closed(kind, code, verdict);
+        self.note_killed(&ended);
         self.ledger.book(ended);
     }
 

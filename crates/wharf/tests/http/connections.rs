@@ -150,3 +150,14 @@ fn nobody_asks_without_a_key() {
     assert_eq!(rig.post("/api/connections", "{}").status(), 401);
     assert_eq!(rig.post_with("/api/connections", "X-API-Key: secret\r\n", "{}").status(), 200);
 }
+
+#[test]
+fn paths_of_which_nothing_is_known_are_none_and_it_is_said_whether_they_are_watched() {
+    let rig = start();
+    let answer = rig.post("/api/paths", "").json();
+    assert_eq!(answer["result"], json!({"enabled": true, "ping_ms": 25_000, "paths": []}));
+    let mut off = settings();
+    off.paths.enabled = false;
+    let answer = start_with(off).post("/api/paths", "").json();
+    assert_eq!(answer["result"]["enabled"], false);
+}

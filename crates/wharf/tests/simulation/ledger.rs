@@ -194,3 +194,32 @@ fn a_page_looks_at_a_bounded_number_of_connections_however_many_there_are() {
     }
     assert_eq!((seen, pages), (count, 2));
 }
+
+/// Clients behind something that forgets after 5 seconds, for six minutes. How many were killed in the last two, and the
+/// interval that was found.
+fn behind_a_nat(seed: u64, enabled: bool) -> (usize, Option<u32>) {
+    let mut settings = Settings::development();
+    settings.paths.enabled = enabled;
+    let mut machine = Machine::plain(seed, settings);
+    machine.forget_after_ms(5_000);
+    let mut clients: Vec<Client> = (0..8).map(|number| Client::new(WAYS[number % WAYS.len()], 0)).collect();
+    let kills = |machine: &Machine| {
+        let ends = (0..2).flat_map(|worker| all(machine.ledger(worker)));
+        ends.filter(|ended| ended.verdict == Verdict::IdleKill).count()
+    };
+    run(&mut machine, &mut clients, 240_000 / super::world::STEP_MS as usize);
+    let before = kills(&machine);
+    assert!(before > 0);
+    run(&mut machine, &mut clients, 120_000 / super::world::STEP_MS as usize);
+    let estimates = machine.node.paths.as_ref().map(|paths| paths.estimates()).unwrap_or_default();
+    (kills(&machine) - before, estimates.first().map(|(_, estimate)| estimate.interval_ms))
+}
+
+// Row 45.
+#[test]
+fn a_nat_that_forgets_after_5_seconds_kills_nobody_any_more_once_that_is_found() {
+    let (kills, interval) = behind_a_nat(6, true);
+    assert!(kills == 0 && interval.unwrap() < 5_000, "{kills} {interval:?}");
+    let (kills, interval) = behind_a_nat(6, false);
+    assert!(kills > 8 && interval.is_none(), "switched off: {kills} {interval:?}");
+}

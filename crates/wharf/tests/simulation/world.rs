@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -42,13 +42,23 @@ use wharf_proto::{
 struct Socket {
     end: Option<End>,
     link: Option<Link>,
+    moved_ms: u64,
     key: u64,
     finished: bool,
     /// The last look found no room: the next room is an event.
     was_full: bool,
 }
 
-struct SimulatedTransport(Arc<Mutex<Socket>>);
+struct SimulatedTransport(Arc<Mutex<Socket>>, Arc<Nat>);
+
+/// What stands before all clients: it forgets a connection on which nothing has moved for so long, and answers what comes
+/// then with a reset.
+#[derive(Default)]
+struct Nat {
+    now_ms: AtomicU64,
+    /// 0: never.
+    forgets_after_ms: AtomicU64,
+}
 
 impl SimulatedTransport {
     fn on_end<T>(&self, act: impl FnOnce(&mut End) -> io::Result<T>) -> io::Result<T> {
@@ -57,12 +67,30 @@ impl SimulatedTransport {
     }
 }
 
+impl SimulatedTransport {
+    /// Something passes the NAT.
+    fn pass(&self) {
+        let now = self.1.now_ms.load(Ordering::Relaxed);
+        let limit = self.1.forgets_after_ms.load(Ordering::Relaxed);
+        let mut socket = self.0.lock().unwrap();
+        if limit > 0 && now - socket.moved_ms > limit {
+            socket.link.iter().for_each(Link::reset);
+        }
+        socket.moved_ms = now;
+    }
+}
+
 impl Transport for SimulatedTransport {
     fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.on_end(|end| end.try_read(into))
+        let count = self.on_end(|end| end.try_read(into))?;
+        self.pass();
+        Ok(count)
     }
     fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.on_end(|end| end.try_write(slices))
+        // The kernel takes it, and hears of the reset later.
+        let count = self.on_end(|end| end.try_write(slices))?;
+        self.pass();
+        Ok(count)
     }
     fn source(&mut self) -> Option<&mut dyn mio::event::Source> {
         None
@@ -130,6 +158,7 @@ pub struct Machine {
     pub seed: u64,
     threads: Vec<Thread>,
     calls: SimulatedWorld,
+    nat: Arc<Nat>,
     /// Connections that were given to workers.
     pub attached: u64,
     clock: LivedTime,
@@ -178,7 +207,7 @@ impl Machine {
         });
         let threads = threads.collect();
         let clock = LivedTime::default();
-        Self { node, now, rng, seed, threads, calls, attached: 0, clock, elapsed_ms: 0 }
+        Self { node, now, rng, seed, threads, calls, nat: Arc::default(), attached: 0, clock, elapsed_ms: 0 }
     }
 
     /// Over the memory engine itself.
@@ -189,9 +218,13 @@ impl Machine {
     /// Gives a worker one end of a new link, and the caller the other.
     pub fn dial(&mut self, worker: usize, options: LinkOptions, shape: Shape) -> (End, Link) {
         let (ours, theirs, link) = Link::pair(self.rng.random(), options);
-        let socket =
-            Arc::new(Mutex::new(Socket { end: Some(theirs), link: Some(link.clone()), ..Socket::default() }));
-        let transport = Box::new(SimulatedTransport(Arc::clone(&socket)));
+        let socket = Arc::new(Mutex::new(Socket {
+            end: Some(theirs),
+            link: Some(link.clone()),
+            moved_ms: self.now.0,
+            ..Socket::default()
+        }));
+        let transport = Box::new(SimulatedTransport(Arc::clone(&socket), Arc::clone(&self.nat)));
         self.threads[worker].sockets.push(socket);
         self.attach(worker, transport, shape);
         (ours, link)
@@ -237,8 +270,14 @@ impl Machine {
         }
     }
 
+    /// From now on something before all clients forgets idle connections after so long.
+    pub fn forget_after_ms(&self, ms: u64) {
+        self.nat.forgets_after_ms.store(ms, Ordering::Relaxed);
+    }
+
     /// All workers have their turn, if there is a reason for one, and then time passes.
     pub fn step(&mut self) {
+        self.nat.now_ms.store(self.now.0, Ordering::Relaxed);
         for thread in &mut self.threads {
             if !thread.held_up {
                 thread.take_turn(self.now);

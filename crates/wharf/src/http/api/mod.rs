@@ -6,6 +6,7 @@ mod clients;
 mod connections;
 mod devices;
 mod node;
+mod paths;
 mod publish;
 
 use bytes::{BufMut, BytesMut};
@@ -115,6 +116,7 @@ async fn call(method: &str, params: &str, context: &Context) -> Outcome {
         "connections" => connections::connections(read(params)?, node).await,
         "device_request" => devices::request(read(params)?, node).await,
         "info" => node::info(node),
+        "paths" => Ok(paths::paths(node)),
         "subscribe" | "refresh" | "rpc" => Err(ErrorReply::NOT_AVAILABLE.into()),
         _ => Err(ErrorReply::METHOD_NOT_FOUND.into()),
     }
