@@ -56,6 +56,8 @@ impl Session {
         }
         let result = self.connect_result(rules);
         let subs = if self.subscribes_for_client() { subs } else { Vec::new() };
+        // A vector that grows by itself grows to four.
+        self.subscriptions.reserve_exact(subs.len().min(rules.channels_per_client));
         let started = subs.into_iter().filter(|sub| self.begin_server_side(sub, rules, actions)).count();
         self.connecting = Some(Box::new(Connecting { id, result, tops: Vec::new(), waiting: started }));
         self.finish_connecting(rules, now, actions);

@@ -27,6 +27,7 @@ impl Session {
         if let Some(info) = &self.info {
             actions.push(Action::Claim { device: Arc::clone(&info.user) });
         }
+        self.subscriptions.reserve_exact(vouched.attends.len().min(rules.channels_per_client));
         for name in &vouched.attends {
             if let Ok(channel) = Channel::parse(name) {
                 self.attend(channel, rules);

@@ -24,9 +24,9 @@ use crate::ledger::Origin;
 /// One connection's bytes, owned by one worker. Never blocks: what cannot be done now is
 /// [`io::ErrorKind::WouldBlock`].
 ///
-/// Contract (tested for each implementation): a write takes a prefix of the slices, in order, and says how
-/// long it was; a read of 0 bytes is the peer's half-close; after `close` the peer reads an end and every call
-/// fails.
+/// Contract (tested for each implementation; UDP, which has neither streams nor ends, has tests of its own): a write
+/// takes a prefix of the slices, in order, and says how long it was; a read of 0 bytes is the peer's half-close; after
+/// `close` the peer reads an end and every call fails.
 pub trait Transport: Send + 'static {
     /// Reads what is there into `into`; 0 is the end of the peer's half.
     fn try_read(&mut self, into: &mut [u8]) -> io::Result<usize>;

@@ -9,6 +9,10 @@ use wharf_core::{
     session::{Session, Subscription},
 };
 use wharf_proto::{
+    device::{
+        Profile,
+        spec::{CutSpec, FrameSpec, FramingSpec, Junk, LoginSpec, ProfileSpec},
+    },
     dialect::DialectId,
     framing::FramingId,
     message::{Channel, ClientInfo},
@@ -19,11 +23,19 @@ use wharf_proto::{
     wire::{DeframeLimits, WireId},
 };
 
-use super::{compressor::Compressor, connection::Connection, slab::Slab};
-use crate::{settings::Compression, transport::tcp::TcpTransport};
+use super::{
+    compressor::Compressor,
+    connection::{Connection, Rare},
+    device::Device,
+    slab::Slab,
+};
+use crate::{devices::Place, settings::Compression, transport::tcp::TcpTransport};
 
 /// PRODUCT: an idle connection costs half a kilobyte of user memory.
 const BUDGET_BYTES: usize = 512;
+
+/// An idle device, with its names and its two channels. docs/devices.md says so.
+const DEVICE_BYTES: usize = 1_024;
 
 /// The allocator's own word, and what rounding up to 16 costs.
 fn allocated(bytes: usize) -> usize {
@@ -47,6 +59,67 @@ fn parts() -> Vec<(&'static str, usize)> {
         ("presence entry, with the table's byte and its slack", (16 + 1) * 8 / 7),
         ("turn in the timer wheel", size_of::<u32>()),
     ]
+}
+
+fn device_profile() -> Arc<Profile> {
+    let frame = FrameSpec { pattern: Some("{id}".into()), ..FrameSpec::default() };
+    let spec = ProfileSpec {
+        framing: FramingSpec {
+            cut: CutSpec::Marks { escape: None },
+            start: Vec::new(),
+            end: b"\n".to_vec(),
+            checksum: None,
+            max_bytes: 100,
+            junk: Junk::Close,
+        },
+        login: LoginSpec {
+            frame,
+            id: "id".into(),
+            token: None,
+            allow: vec!["*".into()],
+            seen_in: Vec::new(),
+            answer: None,
+            refusal: None,
+            strict: false,
+        },
+        heartbeat: None,
+        up: Vec::new(),
+        down: None,
+        request: None,
+    };
+    Profile::new(&spec).unwrap()
+}
+
+/// A device that hears one channel and attends another: its connection, its two memberships, its name.
+#[test]
+fn an_idle_device_costs_less_than_a_kilobyte() {
+    let profile = device_profile();
+    let id_bytes = "41060127365".len();
+    let text = |bytes: usize| allocated(bytes + 2 * size_of::<usize>());
+    let device: usize = [
+        allocated(size_of_val(&*profile.deframer())),
+        allocated(size_of_val(&*profile.conversation())),
+        allocated(size_of::<Rare>()),
+        allocated(size_of::<Device>()),
+        // Its second membership, in a vector of two.
+        allocated(2 * size_of::<Subscription>()) - allocated(size_of::<Subscription>()),
+        // Its id: shared by client information and registry, and the conversation's own.
+        text(id_bytes) + allocated(id_bytes),
+        // The registry's entry, and the second presence.
+        (size_of::<(Arc<str>, Place)>() + 1) * 8 / 7 + (16 + 1) * 8 / 7,
+    ]
+    .iter()
+    .sum();
+    let in_common: usize =
+        parts().iter().filter(|(part, _)| !part.starts_with("deframer")).map(|(_, bytes)| bytes).sum();
+    println!(
+        "a device {device} beside {in_common}: deframer {}, conversation {}, Rare {}, Device {}",
+        size_of_val(&*profile.deframer()),
+        size_of_val(&*profile.conversation()),
+        size_of::<Rare>(),
+        size_of::<Device>()
+    );
+    assert!(device + in_common <= DEVICE_BYTES, "{device} + {in_common}");
 }
 
 /// Row 38, for a connection without takeover: the windows and contexts are the worker's, lent for one message.

@@ -69,8 +69,8 @@ pub enum Peer {
 pub struct Rare {
     /// The secret of the session key, where requests on other connections reach the session.
     pub secret: Option<u128>,
-    /// The state of a poll session.
-    pub poll: Option<PollState>,
+    /// The state of a poll session; boxed, since devices and compressed connections have none.
+    pub poll: Option<Box<PollState>>,
     /// What compresses for this connection alone.
     pub deflater: Option<Deflater>,
     /// What is kept for a device.
@@ -117,10 +117,10 @@ impl Connection {
     }
 
     pub fn poll(&self) -> Option<&PollState> {
-        self.rare.as_ref().and_then(|rare| rare.poll.as_ref())
+        self.rare.as_ref().and_then(|rare| rare.poll.as_deref())
     }
 
     pub fn poll_mut(&mut self) -> Option<&mut PollState> {
-        self.rare.as_mut().and_then(|rare| rare.poll.as_mut())
+        self.rare.as_mut().and_then(|rare| rare.poll.as_deref_mut())
     }
 }

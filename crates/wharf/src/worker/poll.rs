@@ -106,7 +106,7 @@ impl Worker {
             outbox: Outbox::default(),
             rare: Some(Box::new(Rare {
                 secret: Some(secret),
-                poll: Some(PollState::default()),
+                poll: Some(Box::default()),
                 ..Rare::default()
             })),
             end_at: Moment::NEVER,
