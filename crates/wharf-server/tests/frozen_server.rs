@@ -29,8 +29,8 @@ use tokio::{
 
 const MEMBERS: usize = 1_000;
 
-/// Longer than every time that a peer has, so that all of them run out meanwhile.
-const FREEZE: Duration = Duration::from_secs(6);
+/// Longer than every time that a peer has, so that all of them would run out meanwhile.
+const FREEZE: Duration = Duration::from_secs(8);
 const PING_AND_PONG: Duration = Duration::from_secs(3);
 
 const JOIN: &str = "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"harbour\"}}\n";
@@ -97,7 +97,7 @@ fn present(server: &Server) -> u64 {
 #[test]
 fn of_a_thousand_members_none_dies_of_a_stop_and_one_that_died_meanwhile_is_found_in_time() {
     let server =
-        [("PING_INTERVAL", "2s"), ("PONG_TIMEOUT", "1s"), ("PRESENCE_LEASE", "3s"), ("PRESENCE_RENEW", "1s")]
+        [("PING_INTERVAL", "2s"), ("PONG_TIMEOUT", "1s"), ("PRESENCE_LEASE", "6s"), ("PRESENCE_RENEW", "1s")]
             .into_iter()
             .fold(Setup::new().arguments("--workers 2"), |setup, (name, value)| {
                 setup.variable(&format!("WHARF_TIMES__{name}"), value)
@@ -113,13 +113,13 @@ fn of_a_thousand_members_none_dies_of_a_stop_and_one_that_died_meanwhile_is_foun
     eventually("the last has joined", PATIENCE, || present(&server) == MEMBERS as u64 + 1);
 
     server.signal("STOP");
-    let asked = thread::spawn(move || poller.ask(0, ""));
     // tidy: sleeps because a process that is stopped does nothing that could be waited for.
     thread::sleep(FREEZE);
     server.signal("CONT");
     let thawed = Instant::now();
 
-    asked.join().expect("it is answered").expect("its lease did not run while nobody could renew it");
+    assert_eq!(present(&server), MEMBERS as u64 + 1, "nobody is gone at once");
+    poller.ask(0, "").expect("its lease did not run while nobody could renew it");
     let mut victim_gone = None;
     eventually("the time of every heartbeat has passed", PING_AND_PONG * 4, || {
         let count = present(&server);
@@ -132,6 +132,6 @@ fn of_a_thousand_members_none_dies_of_a_stop_and_one_that_died_meanwhile_is_foun
     });
     let victim_gone = victim_gone.expect("the dead is found");
     assert!(victim_gone < PING_AND_PONG + Duration::from_millis(1_500), "{victim_gone:?}");
-    assert!(server.metric("wharf_stood_still_milliseconds_total") >= 3_000);
+    assert!(server.metric("wharf_stood_still_milliseconds_total") >= 5_000);
     assert!(server.log().contains("stood still"), "the operator is told");
 }
