@@ -153,11 +153,17 @@ impl Worker {
         }
         let id = device.next_ask;
         device.next_ask = id.checked_add(1).unwrap_or(1);
+        let listener = usize::from(device.origin.listener);
         let push = Push::Ask { id, data };
-        match self.try_say(index, Event::Push(&push), true) {
-            Ok(Encoded::Message(_)) => Ok(id),
-            _ => Err(AskFailure::NoWords),
+        if let Ok(Encoded::Message(_)) = self.try_say(index, Event::Push(&push), true) {
+            return Ok(id);
         }
+        let (Push::Ask { data, .. }, Some(listener)) = (push, self.node.settings.devices.get(listener))
+        else {
+            return Err(AskFailure::Ended);
+        };
+        let why = listener.profile.check_request(&data).err();
+        Err(AskFailure::NoWords(why.unwrap_or_else(|| "the device cannot be told this".to_owned()).into()))
     }
 
     /// The device answered. An answer that nobody waits for any more came too late.

@@ -81,12 +81,12 @@ pub struct DeviceAsk {
 }
 
 /// Why a device gave no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AskFailure {
     /// It is not connected any more.
     Ended,
-    /// Its profile has no words for the question.
-    NoWords,
+    /// Its profile has no words for the question; why.
+    NoWords(Box<str>),
     /// It has been asked as much as it may be at once.
     TooMany,
     /// No answer came in time.

@@ -294,6 +294,7 @@ fn a_device_is_asked_no_more_than_its_bound_at_once_and_only_what_its_profile_ca
     assert!(waiting[0].try_recv().unwrap().is_ok());
     let mut wordless = ask(&mut machine, Data::Binary("x".into()));
     device.hears(&mut machine);
-    assert_eq!(wordless.try_recv().unwrap(), Err(AskFailure::NoWords));
+    let Err(AskFailure::NoWords(why)) = wordless.try_recv().unwrap() else { panic!("it was asked") };
+    assert!(why.contains("no [device.request]"), "{why}");
     assert_eq!(machine.connections(), 1, "the device does not suffer for it");
 }

@@ -92,8 +92,8 @@ fn find(device: &str, listener: Option<&str>, node: &Node) -> Result<Place, Fail
 fn refused(failure: AskFailure, device: &str, timeout_ms: u64) -> ErrorReply {
     match failure {
         AskFailure::Ended => not_connected(device),
-        AskFailure::NoWords => ErrorReply::NOT_AVAILABLE
-            .with_message("the device's profile has no words for this request; look at its [device.request]"),
+        AskFailure::NoWords(why) => ErrorReply::NOT_AVAILABLE
+            .with_message(format!("the device's [device.request] has no words for this: {why}")),
         AskFailure::TooMany => ErrorReply::TOO_MANY_REQUESTS
             .with_message(format!("{ASKS_A_DEVICE} questions wait for device {device:?} already")),
         AskFailure::TimedOut => ErrorReply {
