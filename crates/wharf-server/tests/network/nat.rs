@@ -3,44 +3,82 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::{
-    common::network::{self, Network, Stranger},
+    common::{
+        client::{Client, Lines},
+        network::{self, Network, Stranger},
+        server::Server,
+    },
     crowd::{Crowd, POLLS, STREAMS, Times, Way, every_way},
 };
 
-/// The router forgets after `idle_s` seconds, which is sooner than the server pings: whoever only waits is known to
-/// be gone in time, and whoever asks again and again stays.
-#[track_caller]
-fn assert_found(idle_s: u32, stranger: Stranger) {
-    if network::left_out() {
-        return;
-    }
+/// A router that forgets after so many seconds, and a server that pings less often than that.
+fn forgetful(idle_s: u32, stranger: Stranger) -> (Network, Times, Server) {
     let network = Network::new();
     network.translate(idle_s, stranger);
-    let idle = Duration::from_secs(idle_s.into());
     let times = Times::pinging_each(u64::from(idle_s) + 1);
     let server = times.of(network.setup()).start();
+    (network, times, server)
+}
+
+/// Whoever comes and only waits is known to be killed by the router, in time; whoever asks again and again stays.
+#[track_caller]
+fn assert_found(network: &Network, times: &Times, server: &Server, idle_s: u32, ways: &[Way]) {
+    let idle = Duration::from_secs(idle_s.into());
     let since = Instant::now();
-    let crowd = Crowd::join(&network, &server, &STREAMS);
-    let polls = Crowd::join(&network, &server, &POLLS);
+    let crowd = Crowd::join(network, server, ways);
+    let polls = Crowd::join(network, server, &POLLS);
     // The first ping comes after half an interval or more, and may be in time; the next one is not.
     let latest = times.ping_interval * 2 + times.pong_timeout.max(times.user_timeout);
-    crowd.assert_gone_between(&server, since, |_| idle, |_| latest);
-    crowd.assert_verdicts(&server, |_| "idle_kill");
+    crowd.assert_gone_between(server, since, |_| idle, |_| latest);
+    crowd.assert_verdicts(server, |_| "idle_kill");
     // Who asks each second is forgotten by nobody.
-    polls.assert_there(&server);
+    polls.assert_there(server);
 }
+
+/// How often the clients of the router's network are pinged, in milliseconds, if the server has found that out.
+fn found_ping_ms(server: &Server) -> Option<u64> {
+    let answer = server.api("paths", &json!({}));
+    println!("found: {answer}");
+    let paths = answer["paths"].as_array().expect("a list");
+    let path = paths.iter().find(|path| path["network"] == "10.77.2.0/24" && path["kills_at_ms"] != 0);
+    path.map(|path| path["ping_ms"].as_u64().expect("a number"))
+}
+
+/// How often it may be that those who were killed were not enough, or too close together, for an estimate.
+const ROUNDS: usize = 3;
 
 // Row 45.
 #[test]
-fn a_nat_that_forgets_after_five_seconds_is_found() {
-    assert_found(5, Stranger::Dropped);
+fn a_nat_that_forgets_after_five_seconds_is_found_and_then_kills_nobody_any_more() {
+    if network::left_out() {
+        return;
+    }
+    let (network, times, server) = forgetful(5, Stranger::Dropped);
+    let ways = [&STREAMS[..], &[Way::Events; 8]].concat();
+    let found = (0..ROUNDS).find_map(|_| {
+        assert_found(&network, &times, &server, 5, &ways);
+        found_ping_ms(&server)
+    });
+    let ping_ms = found.expect("the server finds out how long the path lets connections idle");
+    assert!((2_000..5_000).contains(&ping_ms), "{ping_ms}");
+    let told = Client::new(Lines::open(&network.address())).connect()["ping"].as_u64();
+    assert_eq!(told, Some(ping_ms.div_ceil(1_000)), "clients are told");
+    let mut crowd = Crowd::join(&network, &server, &every_way());
+    // For twice the time after which the router forgets.
+    crowd.assert_stays(&server, 4);
 }
 
 // Row 45.
 #[test]
 fn a_nat_that_forgets_and_resets_is_found() {
-    assert_found(2, Stranger::Reset);
+    if network::left_out() {
+        return;
+    }
+    let (network, times, server) = forgetful(2, Stranger::Reset);
+    assert_found(&network, &times, &server, 2, &STREAMS);
 }
 
 // Row 45.
