@@ -320,3 +320,36 @@ fn logs_are_json_on_demand_and_development_mode_cannot_be_missed() {
         "{line}"
     );
 }
+
+#[test]
+fn connections_are_shown_to_people_and_to_programs_and_so_is_what_became_of_them() {
+    let server = Server::start();
+    let subscriber = Running::start(wharf(&["subscribe", "news", "--server", &server.url("http")]));
+    subscriber.event_of("subscribed");
+    let url = server.url("http");
+    let shown = run(&["connections", "--server", &url, "--channel", "news"]);
+    let table = text(&shown.stdout);
+    let lines: Vec<&str> = table.lines().collect();
+    assert_eq!(lines.len(), 2, "{table} {}", text(&shown.stderr));
+    assert!(
+        lines[0].starts_with("CLIENT") && lines[0].ends_with("CHANNELS") && lines[1].ends_with("news"),
+        "{table}"
+    );
+    assert!(lines[1].contains("websocket") && lines[1].contains("127.0.0.1:"), "{table}");
+    let json = run(&["connections", "--server", &url, "--order", "oldest", "--json"]);
+    let row: Value = serde_json::from_slice(&json.stdout).expect("a line of JSON");
+    assert_eq!((&row["transport"], &row["channels"][0]), (&Value::from("websocket"), &Value::from("news")));
+    drop(subscriber); // Killed: its socket ends without a word.
+    let ended = loop {
+        let ended = run(&["connections", "--ended", "--transport", "websocket", "--server", &url]);
+        let table = text(&ended.stdout);
+        if table.lines().count() > 1 {
+            break table;
+        }
+    };
+    assert!(ended.starts_with("VERDICT") && ended.contains("closed_by_peer"), "{ended}");
+    let paths = run(&["connections", "--paths", "--server", &url]);
+    assert_eq!(text(&paths.stdout).lines().count(), 1, "nobody was killed for idleness");
+    let wrong = run(&["connections", "--ended", "--verdict", "murder", "--server", &url]);
+    assert!(!wrong.status.success() && text(&wrong.stderr).contains("idle_kill"), "{}", text(&wrong.stderr));
+}

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod connect;
+mod connections;
 mod log;
 mod output;
 mod publish;
@@ -40,6 +41,8 @@ enum Command {
     ///
     /// Comes back after each loss of the connection and recovers what it missed.
     Subscribe(subscribe::Flags),
+    /// Show who is connected and how they do, or with --ended what became of those that were, by the server API.
+    Connections(connections::Flags),
     /// An interactive wire: type a message, see every frame with its time, direction and kind.
     Connect(connect::Flags),
     /// Put load on a server and measure it from outside, beside a floor of the same run. Linux only.
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(flags)) => flags.load().and_then(serve::run),
         Some(Command::Publish(flags)) => publish::run(&flags),
         Some(Command::Subscribe(flags)) => subscribe::run(&flags),
+        Some(Command::Connections(flags)) => connections::run(&flags),
         Some(Command::Connect(flags)) => connect::run(&flags),
         Some(Command::Bench(flags)) => bench::run(flags),
         Some(Command::Check(flags)) => check::run(flags),

@@ -118,7 +118,8 @@ async fn publish(flags: &Flags, data: &RawValue) -> anyhow::Result<Published> {
     }
 }
 
-fn explain(error: LinkError, with_key: bool) -> anyhow::Error {
+/// Why the server API took no request.
+pub fn explain(error: LinkError, with_key: bool) -> anyhow::Error {
     match error {
         LinkError::Refused { status: 401, .. } if with_key => {
             anyhow::anyhow!(
