@@ -25,7 +25,7 @@ const USAGE: &str =
 
   ascii   ASCII trackers over TCP     *HQ,4100000001,V1,...#
   gt06    binary trackers over TCP    78 78 .. crc 0d 0a
-  sensor  sensors over UDP            press-1;P=10.25;T=21.5;N=1";
+  sensor  sensors over UDP            press-7;P=10.25;T=-3.5;N=1";
 
 /// What one device says, in bytes.
 pub trait Speech {

@@ -83,12 +83,13 @@ impl Speech for Gt06 {
 /// An industrial sensor.
 pub struct Sensor(String);
 
-/// The key of `press-7` in the example's configuration.
+/// The first is `press-7`, whose key stands in the example's configuration; each other needs a key there as well.
+const FIRST_SENSOR: u32 = 7;
 const KEY: &str = "k3y";
 
 impl Sensor {
     pub fn new(number: u32) -> Self {
-        Self(sensor::name(number))
+        Self(sensor::name(number + FIRST_SENSOR - 1))
     }
 }
 
