@@ -29,6 +29,12 @@ use tokio::{
 
 const MEMBERS: usize = 1_000;
 
+/// When the first connection has ended that the ledger knows of, by the calendar, in milliseconds.
+fn first_end(server: &Server) -> Option<u64> {
+    let answer = server.api("connections", &json!({"ended": true}));
+    answer["ended"].as_array()?.last()?["ended_at"].as_u64()
+}
+
 /// Longer than every time that a peer has, so that all of them would run out meanwhile.
 const FREEZE: Duration = Duration::from_secs(8);
 const PING_AND_PONG: Duration = Duration::from_secs(3);
@@ -103,6 +109,12 @@ fn of_a_thousand_members_none_dies_of_a_stop_and_one_that_died_meanwhile_is_foun
                 setup.variable(&format!("WHARF_TIMES__{name}"), value)
             })
             .start();
+    let mut early = server.address().open();
+    early.write_all(JOIN.as_bytes()).expect("the server reads");
+    eventually("it has joined", PATIENCE, || present(&server) == 1);
+    drop(early);
+    eventually("it has ended", PATIENCE, || first_end(&server).is_some());
+    let ended_at = first_end(&server);
     let crowd = Crowd::join(&server);
     eventually("all have joined", PATIENCE, || present(&server) == MEMBERS as u64);
     let mut poller = Poll::open(server.address());
@@ -134,4 +146,5 @@ fn of_a_thousand_members_none_dies_of_a_stop_and_one_that_died_meanwhile_is_foun
     assert!(victim_gone < PING_AND_PONG + Duration::from_millis(1_500), "{victim_gone:?}");
     assert!(server.metric("wharf_stood_still_milliseconds_total") >= 5_000);
     assert!(server.log().contains("stood still"), "the operator is told");
+    assert_eq!(first_end(&server), ended_at, "a stop changes nothing of what was before it");
 }

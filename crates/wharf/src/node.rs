@@ -140,13 +140,6 @@ impl Node {
         Millis(self.stood_still_until.load(Relaxed))
     }
 
-    /// A moment of the node's clock by the calendar, in milliseconds since 1970.
-    pub fn unix_ms(&self, moment: Millis) -> u64 {
-        // tidy: the date because people are told it.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(now.as_millis()).unwrap_or(u64::MAX).saturating_sub(self.now().ms_since(moment))
-    }
-
     /// What a listener of an [`crate::ledger::Origin`] is called: its address, or the name of a device listener.
     pub fn listener_name(&self, listener: u8) -> Option<String> {
         let addresses = self.addresses.get().unwrap_or(&self.settings.listen);
@@ -185,6 +178,13 @@ impl Node {
     pub fn load(&self, worker: usize) -> usize {
         self.workers[worker].connections()
     }
+}
+
+/// The time by the calendar, in milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    // tidy: the date because people are told it.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A new connection's identifier.

@@ -52,6 +52,9 @@ pub struct Ended {
     pub spoke: Millis,
     #[allow(missing_docs)]
     pub ended: Millis,
+    /// When it ended by the calendar, in milliseconds since 1970. The clock of the other moments leaves out what the
+    /// process has not lived, so that this cannot be told from them later.
+    pub ended_unix_ms: u64,
     /// Of the silences that words of ours had ended since the peer was last heard, the longest; in milliseconds. With
     /// [`Verdict::IdleKill`] it is the one that killed.
     pub quiet_ms: u64,
@@ -96,6 +99,7 @@ impl Ended {
             heard: Millis(2_000),
             spoke: Millis(3_000),
             ended: Millis(4_000),
+            ended_unix_ms: 1_700_000_000_000,
             quiet_ms: 0,
             survived_ms: 0,
             messages_in: 0,

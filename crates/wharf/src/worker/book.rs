@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::{Worker, connection::Connection};
 use crate::{
     ledger::{Cause, Ended, Facts, Ledger, Verdict, kept_user},
+    node::unix_ms,
     transport::Vitals,
 };
 
@@ -37,6 +38,7 @@ impl Worker {
             heard,
             spoke,
             ended: now,
+            ended_unix_ms: unix_ms(),
             quiet_ms: traffic.quiet_ms(),
             survived_ms: traffic.survived_ms(),
             messages_in: traffic.messages_in,

@@ -281,7 +281,7 @@ fn say_ended(ended: &Ended, node: &Node, out: &mut BytesMut) {
     object.text("verdict", ended.verdict.label());
     say_number("code", ended.code, &mut object);
     object.text("reason", &ended.reason);
-    say_number("ended_at", node.unix_ms(ended.ended), &mut object);
+    say_number("ended_at", ended.ended_unix_ms, &mut object);
     say_number("ended_ms", now.ms_since(ended.ended), &mut object);
     display(ended.client, object.key("client"));
     if let Some(user) = &ended.user {
