@@ -399,8 +399,9 @@ impl Liveness {
         u64::from((self.interval_ms / PING_MOMENTS).next_power_of_two())
     }
 
-    /// 0 also where the peer was heard after `now`: the deadlines of a moment may be served a little later.
-    fn silent_ms(&self, now: Millis) -> u32 {
+    /// How long ago the last sign of life was, of a peer that may be dead after less than 24 days of silence. 0 also
+    /// where the peer was heard after `now`: the deadlines of a moment may be served a little later.
+    pub fn silent_ms(&self, now: Millis) -> u32 {
         u32::try_from(low(now).wrapping_sub(self.heard).cast_signed()).unwrap_or(0)
     }
 

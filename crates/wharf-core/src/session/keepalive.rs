@@ -137,6 +137,11 @@ impl Session {
         self.keepalive.liveness.handle_traffic(now);
     }
 
+    /// How long ago the client has last shown life: within its heartbeats' times, as long as it must keep to such.
+    pub fn silent_ms(&self, now: Millis) -> u32 {
+        self.keepalive.liveness.silent_ms(now)
+    }
+
     /// The dialect's pong came.
     pub(super) fn handle_pong(&mut self, now: Millis, actions: &mut Vec<Action>) {
         match self.keepalive.liveness.heartbeat() {

@@ -25,7 +25,7 @@ impl Worker {
             survived_ms: traffic.survived_ms(),
             path: vitals.path,
         });
-        let [opened, heard, spoke] = traffic.moments();
+        let [opened, _, spoke] = traffic.moments();
         let ended = Ended {
             verdict,
             code,
@@ -35,7 +35,7 @@ impl Worker {
             client: session.client(),
             user: session.info().map(|info| kept_user(&info.user)),
             opened,
-            heard,
+            heard: connection.heard(now),
             spoke,
             ended: now,
             ended_unix_ms: unix_ms(),

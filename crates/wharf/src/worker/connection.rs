@@ -101,6 +101,15 @@ impl Connection {
         !self.one_way && !by_requests
     }
 
+    /// When the peer was heard last: here, or by requests on other connections, which say nothing of this one's path.
+    pub fn heard(&self, now: Millis) -> Millis {
+        let [_, heard, _] = self.traffic.moments();
+        if self.hears_peer() || self.one_way {
+            return heard;
+        }
+        heard.max(Millis(now.0.saturating_sub(self.session.silent_ms(now).into())))
+    }
+
     /// Where it came from.
     pub fn origin(&self) -> Origin {
         self.transport.as_ref().map_or(Origin::UNKNOWN, |transport| transport.origin())

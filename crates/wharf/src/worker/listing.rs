@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::sync::oneshot;
-use wharf_core::session::Phase;
+use wharf_core::{session::Phase, time::Millis};
 use wharf_proto::message::{Channel, ClientId};
 
 use super::{Worker, connection::Connection};
@@ -154,14 +154,14 @@ impl Filter {
 
 impl Order {
     /// Where the connection stands in the order; the smallest comes first.
-    fn rank(self, connection: &Connection) -> u64 {
-        let [opened, heard, _] = connection.traffic.moments();
+    fn rank(self, connection: &Connection, now: Millis) -> u64 {
+        let [opened, ..] = connection.traffic.moments();
         match self {
             Self::Unordered => 0,
             Self::Oldest => opened.0,
             Self::Newest => u64::MAX - opened.0,
             Self::Queued => u64::MAX - connection.outbox.backlog_bytes() as u64,
-            Self::Silent => heard.0,
+            Self::Silent => connection.heard(now).0,
         }
     }
 }
@@ -170,14 +170,14 @@ impl Worker {
     pub(super) fn list_connections(&mut self, question: ListConnections) {
         let ListConnections { filter, order, from, limit, better_than, answer } = question;
         let mut chosen: Vec<(u64, u32)> = Vec::new();
-        let end = self.connections.end();
+        let (now, end) = (self.now, self.connections.end());
         let mut next = from;
         let until = from.saturating_add(WALKED_A_PAGE as u32).min(end);
         while next < until && (order != Order::Unordered || chosen.len() < limit) {
             let index = next;
             next += 1;
             let Some(connection) = self.connections.at(index) else { continue };
-            let rank = order.rank(connection);
+            let rank = order.rank(connection, now);
             if better_than.is_none_or(|worst| rank < worst) && filter.means(connection) {
                 chosen.push((rank, index));
             }
@@ -195,7 +195,7 @@ impl Worker {
         let connection = self.connections.at(index)?;
         let Connection { session, traffic, transport, .. } = &*connection;
         let transport = transport.as_ref();
-        let [opened, heard, spoke] = traffic.moments();
+        let [opened, _, spoke] = traffic.moments();
         let subscriptions = session.subscriptions();
         let channels = subscriptions.iter().take(CHANNELS_NAMED);
         Some(Live {
@@ -211,7 +211,7 @@ impl Worker {
                 Phase::Ended => "closing",
             },
             age_ms: now.ms_since(opened),
-            heard_ms: now.ms_since(heard),
+            heard_ms: now.ms_since(connection.heard(now)),
             spoke_ms: now.ms_since(spoke),
             survived_ms: traffic.survived_ms(),
             ping_ms: session.liveness_policy().interval_ms.into(),

@@ -223,3 +223,21 @@ fn a_nat_that_forgets_after_5_seconds_kills_nobody_any_more_once_that_is_found()
     let (kills, interval) = behind_a_nat(6, false);
     assert!(kills > 8 && interval.is_none(), "switched off: {kills} {interval:?}");
 }
+
+#[test]
+fn whoever_answers_pings_by_other_requests_was_heard_with_its_last_pong() {
+    let mut machine = Machine::plain(1, Settings::development());
+    let mut clients: Vec<Client> =
+        [Way::HttpStream, Way::Sse].map(|way| Client::new(way, 0)).into_iter().collect();
+    run(&mut machine, &mut clients, 9_000);
+    let (answer, mut page) = oneshot::channel();
+    let (filter, order) = (Arc::new(Filter::default()), Order::Silent);
+    let question = ListConnections { filter, order, from: 0, limit: 10, better_than: None, answer };
+    machine.send(0, ToWorker::ListConnections(question));
+    machine.steps(2);
+    let rows = page.try_recv().unwrap().rows;
+    assert_eq!(rows.len(), 2);
+    for (_, row) in &rows {
+        assert!(row.age_ms > 89_000 && row.heard_ms <= 25_100, "{row:?}");
+    }
+}
