@@ -51,12 +51,15 @@ pub enum Heartbeat {
     Asking,
     /// The peer beats of its own accord; we may answer, and send nothing unasked.
     Peer,
+    /// No heartbeats were agreed on: once let in, the peer may be silent for ever. Others find the dead, as the kernel
+    /// does.
+    Nobody,
 }
 
 impl Heartbeat {
     /// We send pings, at an interval of ours.
     pub fn is_ours(self) -> bool {
-        !matches!(self, Self::Asking | Self::Peer)
+        !matches!(self, Self::Asking | Self::Peer | Self::Nobody)
     }
 }
 
@@ -108,7 +111,7 @@ impl Policy {
         match self.heartbeat {
             Heartbeat::Pong | Heartbeat::Frame | Heartbeat::PingAndFrame => Some(interval + misses * timeout),
             Heartbeat::Asking | Heartbeat::Peer => Some(misses * interval + timeout),
-            Heartbeat::PingOnly => None,
+            Heartbeat::PingOnly | Heartbeat::Nobody => None,
         }
     }
 }
@@ -164,13 +167,14 @@ impl Manner {
     const HEARTBEATS_ONLY: u8 = 1 << 4;
     const IS_LONGEST: u8 = 1 << 5;
     /// By the number of a [`Heartbeat`].
-    const HEARTBEATS: [Heartbeat; 6] = [
+    const HEARTBEATS: [Heartbeat; 7] = [
         Heartbeat::Pong,
         Heartbeat::PingOnly,
         Heartbeat::Frame,
         Heartbeat::PingAndFrame,
         Heartbeat::Asking,
         Heartbeat::Peer,
+        Heartbeat::Nobody,
     ];
 
     fn new(policy: &Policy) -> Self {
@@ -254,7 +258,7 @@ impl Liveness {
         self.heard = low(now);
         self.misses = self.misses.none();
         match self.heartbeat() {
-            Heartbeat::Asking => self.state = State::Paused,
+            Heartbeat::Asking | Heartbeat::Nobody => self.state = State::Paused,
             Heartbeat::Peer => self.wait_for_peer(now),
             _ => self.spread(spread, now),
         }
@@ -282,9 +286,9 @@ impl Liveness {
         }
     }
 
-    /// The peer's time runs from now.
+    /// The peer's time runs from now, if heartbeats were agreed on.
     pub fn resume(&mut self, now: Millis) {
-        if self.state == State::Paused {
+        if self.state == State::Paused && self.heartbeat() != Heartbeat::Nobody {
             self.heard = low(now);
             self.wait_for_peer(now);
         }
@@ -323,7 +327,7 @@ impl Liveness {
         }
         match (self.state, self.heartbeat()) {
             (State::Opening, _) => Verdict::Dead,
-            (State::Paused, _) => Verdict::Alive,
+            (State::Paused, _) | (State::Quiet, Heartbeat::Nobody) => Verdict::Alive,
             (State::Quiet, Heartbeat::Asking | Heartbeat::Peer) => {
                 self.wait_for_peer(now);
                 if { self.due } > now { Verdict::Alive } else { Verdict::Dead }

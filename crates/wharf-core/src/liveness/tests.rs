@@ -230,6 +230,18 @@ fn nothing_runs_out_of_one_who_is_being_served() {
 }
 
 #[test]
+fn who_agreed_on_no_heartbeats_is_never_dead_once_it_is_let_in() {
+    let mut peer = Peer::new(policy(Heartbeat::Nobody));
+    assert_eq!(peer.machine.poll_timeout(), None);
+    peer.machine.handle_traffic(peer.now.after_ms(5));
+    peer.machine.set_interval(5_000, 0, peer.now);
+    peer.machine.resume(peer.now);
+    assert_eq!(peer.machine.poll_timeout(), None);
+    assert_eq!(peer.machine.handle_timeout(Millis(u64::MAX)), Verdict::Alive);
+    assert_eq!(policy(Heartbeat::Nobody).found_within_ms(), None);
+}
+
+#[test]
 fn who_is_not_let_in_in_time_is_dead() {
     for heartbeat in Manner::HEARTBEATS {
         let mut machine = Liveness::opening(policy(heartbeat), 7_000, START);

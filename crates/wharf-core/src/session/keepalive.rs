@@ -42,7 +42,7 @@ impl Keepalive {
             Heartbeat::Pong | Heartbeat::PingOnly | Heartbeat::PingAndFrame => {
                 self.policy().interval_ms.div_ceil(1000)
             }
-            Heartbeat::Frame | Heartbeat::Asking | Heartbeat::Peer => 0,
+            Heartbeat::Frame | Heartbeat::Asking | Heartbeat::Peer | Heartbeat::Nobody => 0,
         }
     }
 
