@@ -100,6 +100,9 @@ verdicts! {
 /// A shorter silence is nobody's reason to forget a connection.
 pub const IDLE_AT_LEAST_MS: u64 = 2_000;
 
+/// A kernel that has acknowledged something since is there: segments are lost and sent again on paths that live.
+const UNANSWERED_AT_LEAST_MS: u32 = 1_000;
+
 impl Verdict {
     /// The verdict that the facts allow.
     pub fn of(facts: &Facts) -> Self {
@@ -131,7 +134,12 @@ impl Verdict {
         let is = |disconnects: &[Disconnect]| disconnects.iter().any(|disconnect| disconnect.code == code);
         match code {
             _ if is(&[Disconnect::SHUTDOWN]) => Self::Drained,
-            _ if is(&[Disconnect::SLOW]) => Self::Slow,
+            // What does not answer the kernel either is not slow.
+            _ if is(&[Disconnect::SLOW]) => match () {
+                () if !facts.is_unanswered() => Self::Slow,
+                () if facts.is_idle_kill() => Self::IdleKill,
+                () => Self::Blackholed,
+            },
             _ if is(&[Disconnect::NO_PONG]) => match () {
                 () if !facts.is_unacknowledged() => Self::MissedHeartbeat,
                 () if facts.is_idle_kill() => Self::IdleKill,
@@ -164,6 +172,16 @@ const PROTOCOL_ERRORS: [Disconnect; 5] = [
 impl Facts {
     fn is_unacknowledged(&self) -> bool {
         self.path.is_some_and(|path| path.unacknowledged > 0 || path.unanswered > 0)
+    }
+
+    /// The peer's kernel does not answer what is sent to it again and again. One whose program reads nothing still says
+    /// that its window is shut, and then nothing is under way; one on a bad path acknowledges something now and then.
+    fn is_unanswered(&self) -> bool {
+        self.path.is_some_and(|path| {
+            path.unacknowledged > 0
+                && path.unanswered > 0
+                && path.acknowledged_ago_ms >= UNANSWERED_AT_LEAST_MS
+        })
     }
 
     /// The end came with the first words after a silence, and that was longer than any that had done no harm. Whoever
@@ -275,6 +293,26 @@ mod tests {
             expect(Facts { quiet_ms: 25_000, survived_ms: 25_000, ..facts }, Verdict::Blackholed);
             expect(Facts { quiet_ms: 25_000, survived_ms: 2_000, ..facts }, Verdict::IdleKill);
         }
+    }
+
+    #[test]
+    fn whoever_reads_slowly_is_slow_and_whose_kernel_answers_no_more_is_gone() {
+        let slow = facts(Cause::Ended(Disconnect::SLOW.code));
+        let on = |path| Facts { path: Some(path), ..slow };
+        // A shut window: nothing is under way, and its kernel answers.
+        let shut = PathState { not_sent_bytes: 1 << 20, acknowledged_ago_ms: 5_000, ..CALM };
+        expect(on(shut), Verdict::Slow);
+        // Probes of it were lost.
+        expect(on(PathState { unanswered: 2, ..shut }), Verdict::Slow);
+        // Much is under way, on a path that loses some of it.
+        expect(on(PathState { unacknowledged: 40, acknowledged_ago_ms: 300, ..CALM }), Verdict::Slow);
+        let lossy = PathState { unacknowledged: 40, unanswered: 1, acknowledged_ago_ms: 300, ..CALM };
+        expect(on(lossy), Verdict::Slow);
+        // It has lost power while it was spoken to.
+        let gone = on(PathState { acknowledged_ago_ms: 10_000, unanswered: 5, ..lossy });
+        expect(gone, Verdict::Blackholed);
+        expect(Facts { quiet_ms: 25_000, survived_ms: 2_000, ..gone }, Verdict::IdleKill);
+        expect(Facts { path: None, ..slow }, Verdict::Slow);
     }
 
     #[test]
