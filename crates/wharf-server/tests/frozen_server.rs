@@ -4,7 +4,7 @@
 mod common;
 
 use std::{
-    io::Write,
+    io::{Read, Write},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -147,4 +147,56 @@ fn of_a_thousand_members_none_dies_of_a_stop_and_one_that_died_meanwhile_is_foun
     assert!(server.metric("wharf_stood_still_milliseconds_total") >= 5_000);
     assert!(server.log().contains("stood still"), "the operator is told");
     assert_eq!(first_end(&server), ended_at, "a stop changes nothing of what was before it");
+}
+
+/// A request that asks for the end of its connection.
+fn last_request(path: &str, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: of-the-tests\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+// Row 51: the kernel interrupts whoever goes on after a stop, and timers come before anything was read.
+#[test]
+fn what_came_during_a_stop_is_read_before_it_is_called_late() {
+    let server = ["FIRST_BYTE", "HTTP_HEAD", "HTTP_IDLE"]
+        .into_iter()
+        .fold(Setup::new().arguments("--workers 1"), |setup, name| {
+            setup.variable(&format!("WHARF_TIMES__{name}"), "2s")
+        })
+        .start();
+    let info = last_request("/api/info", "{}");
+    let publish = last_request("/api/publish", r#"{"channel":"harbour","data":"a ship has come in"}"#);
+    // How much of the request is there before the stop: nothing, some of the head, some of the body.
+    let cuts = [(&info, 0), (&info, 30), (&publish, publish.len() - 10)];
+    let mut waiting: Vec<_> = (0..12)
+        .map(|number| {
+            let (request, cut) = cuts[number % cuts.len()];
+            let mut socket = server.address().open();
+            socket.send(&request[..cut]);
+            (socket, &request[cut..])
+        })
+        .collect();
+    // One that has been answered, and is idle since.
+    let mut idle = server.address().open();
+    idle.send(info.replace("Connection: close\r\n", ""));
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    waiting.push((idle, &info));
+
+    server.signal("STOP");
+    for (socket, rest) in &mut waiting {
+        socket.send(rest);
+    }
+    // tidy: sleeps because a process that is stopped does nothing that could be waited for.
+    thread::sleep(FREEZE);
+    server.signal("CONT");
+
+    for (mut socket, rest) in waiting {
+        let answer = String::from_utf8(socket.rest()).expect("text");
+        assert!(answer.contains("HTTP/1.1 200"), "{rest:?}: {answer}");
+    }
 }

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod listener;
 pub mod metrics;
 pub mod node;
+mod patience;
 pub mod ring;
 pub mod server;
 pub mod settings;

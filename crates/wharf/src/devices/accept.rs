@@ -1,9 +1,10 @@
 //! A socket that came in at a device listener: it shakes hands where its address speaks TLS, and then a worker has it.
 //! Nothing of what tells protocols apart is in the way, since only one is spoken here.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use wharf_proto::{dialect::DialectId, framing::FramingId, wire::WireId};
 
@@ -12,6 +13,7 @@ use crate::{
     ledger::Origin,
     listener::{AcceptedSocket, RawSocket, Slot},
     node::Node,
+    patience,
     settings::DeviceListener,
     transport::{Transport, tcp::TcpTransport, tls::TlsTransport, unix::UnixTransport},
     worker::{Attachment, DeviceOrigin, Opening, Parts, ToWorker},
@@ -62,11 +64,11 @@ async fn handshake(
 ) -> Option<TlsStream<tokio::net::TcpStream>> {
     let socket = tokio::net::TcpStream::from_std(socket).ok()?;
     let acceptor = TlsAcceptor::from(node.devices.tls(listener)?.config());
-    let within = Duration::from_millis(node.settings.times.http_head_ms);
-    let reason = match tokio::time::timeout(within, acceptor.accept(socket)).await {
-        Ok(Ok(stream)) => return Some(stream),
-        Ok(Err(error)) => format!("the TLS handshake failed: {error}"),
-        Err(_) => "the TLS handshake did not end in time".to_owned(),
+    let deadline = Instant::now() + Duration::from_millis(node.settings.times.http_head_ms);
+    let reason = match patience::until(deadline, pin!(acceptor.accept(socket))).await {
+        Some(Ok(stream)) => return Some(stream),
+        Some(Err(error)) => format!("the TLS handshake failed: {error}"),
+        None => "the TLS handshake did not end in time".to_owned(),
     };
     node.metrics.tls_failures.bump();
     let name = &node.settings.devices[usize::from(listener)].name;

@@ -13,6 +13,7 @@ use super::{
     answer::{self, Answer},
     guarded::RefusedBody,
 };
+use crate::patience;
 
 /// How long a body may take to bring [`RATE_BYTES`] more. LIMITS.md, `body_rate_window_ms`.
 pub const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -158,10 +159,10 @@ impl Rate {
     pub async fn within<T>(&mut self, more: impl Future<Output = T>) -> Result<T, BodyError> {
         let mut more = std::pin::pin!(more);
         loop {
-            match tokio::time::timeout_at(self.window_ends, &mut more).await {
-                Ok(output) => return Ok(output),
-                Err(_) if self.bytes < RATE_BYTES => return Err(BodyError::TooSlow),
-                Err(_) => *self = Self::new(),
+            match patience::until(self.window_ends, more.as_mut()).await {
+                Some(output) => return Ok(output),
+                None if self.bytes < RATE_BYTES => return Err(BodyError::TooSlow),
+                None => *self = Self::new(),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What happens to an accepted socket until it is known what it speaks. Its first bytes tell.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{io::AsyncReadExt, time::Instant};
@@ -12,6 +12,7 @@ use super::{Context, http1, http2, stream::Stream, takeover};
 use crate::{
     listener::AcceptedSocket,
     node::Node,
+    patience,
     worker::{Attachment, Opening},
 };
 
@@ -98,21 +99,24 @@ async fn first_bytes(
     let deadline = opened_at + Duration::from_millis(context.node.settings.times.first_byte_ms);
     // Room for a whole head, so that most requests need one read.
     let mut buffer = BytesMut::with_capacity(FIRST_READ_BYTES);
-    let known = async {
-        loop {
-            if let Some(protocol) = detect(&buffer) {
-                return Some(protocol);
+    let known = {
+        let known = pin!(async {
+            loop {
+                if let Some(protocol) = detect(&buffer) {
+                    return Some(protocol);
+                }
+                match stream.read_buf(&mut buffer).await {
+                    Ok(0) | Err(_) => return None,
+                    Ok(_) => {}
+                }
             }
-            match stream.read_buf(&mut buffer).await {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
+        });
+        patience::until(deadline, known).await
     };
-    match tokio::time::timeout_at(deadline, known).await {
-        Ok(protocol) => protocol.map(|protocol| (protocol, buffer)),
+    match known {
+        Some(protocol) => protocol.map(|protocol| (protocol, buffer)),
         // Rows 40 and 42.
-        Err(_) => {
+        None => {
             context.node.metrics.http_timeouts.bump();
             None
         }
@@ -167,11 +171,11 @@ async fn handshake(
             }
         }
     };
-    let accepting = TlsAcceptor::from(tls.config()).accept_with(socket, replay);
-    match tokio::time::timeout_at(deadline, accepting).await {
-        Ok(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake did not end in time"),
+    let accepting = pin!(TlsAcceptor::from(tls.config()).accept_with(socket, replay));
+    match patience::until(deadline, accepting).await {
+        Some(Ok(stream)) => return Some(Stream::Tls(Box::new(stream))),
+        Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        None => tracing::debug!("a TLS handshake did not end in time"),
     }
     context.node.metrics.tls_failures.bump();
     None

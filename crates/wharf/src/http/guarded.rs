@@ -5,6 +5,7 @@
 //! head boundary is always a moment at which nothing is in flight.
 
 use std::{
+    future::Future,
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
@@ -26,7 +27,10 @@ use super::{
     service,
     stream::Stream,
 };
-use crate::settings::{Settings, Times, WebsocketRoute};
+use crate::{
+    patience,
+    settings::{Settings, Times, WebsocketRoute},
+};
 
 /// Why hyper gets nothing more.
 pub enum End {
@@ -93,6 +97,8 @@ pub struct Guarded {
     deadline: Instant,
     /// Rings at the deadline or before it: most waits are over long before, and each would set it anew.
     timer: Pin<Box<Sleep>>,
+    /// The deadline has passed, and the runtime looks at the socket before that is judged.
+    looking: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
 }
 
 impl Guarded {
@@ -118,6 +124,7 @@ impl Guarded {
             wait: None,
             deadline: opened_at,
             timer: Box::pin(tokio::time::sleep_until(opened_at)),
+            looking: None,
         }
     }
 
@@ -212,16 +219,31 @@ impl Guarded {
 
     /// Reads from the socket until something came, or sets `end`.
     fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (filled, buffer_is_empty) = {
-            let mut side = self.peer.side();
-            (side.poll_fill(context)?, side.buffer.is_empty())
-        };
-        if let Poll::Ready(count) = filled {
-            if count == 0 {
-                self.end = Some(End::Quiet);
-            }
-            return Poll::Ready(Ok(()));
+        if let Poll::Ready(filled) = self.poll_read_some(context) {
+            return Poll::Ready(filled);
         }
+        let late = ready!(self.poll_late(context));
+        if let Poll::Ready(filled) = self.poll_read_some(context) {
+            return Poll::Ready(filled);
+        }
+        self.end = Some(late);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what has come, or sets `end` where the peer ended its half.
+    fn poll_read_some(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let count = ready!(self.peer.side().poll_fill(context))?;
+        self.looking = None;
+        if count == 0 {
+            self.end = Some(End::Quiet);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until what is awaited is late, and the runtime has looked whether it has come all the same. What it then is
+    /// an end of.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<End> {
+        let buffer_is_empty = self.peer.side().buffer.is_empty();
         let wait = self.current_wait(buffer_is_empty);
         if self.wait != Some(wait) {
             self.wait = Some(wait);
@@ -243,8 +265,10 @@ impl Guarded {
             self.timer.as_mut().reset(self.deadline);
             ready!(self.timer.as_mut().poll(context));
         }
-        self.end = Some(if wait == Wait::NextRequest { End::Quiet } else { End::TooSlow });
-        Poll::Ready(Ok(()))
+        let looking = self.looking.get_or_insert_with(|| Box::pin(patience::look_at_sockets()));
+        ready!(looking.as_mut().poll(context));
+        self.looking = None;
+        Poll::Ready(if wait == Wait::NextRequest { End::Quiet } else { End::TooSlow })
     }
 
     fn current_wait(&self, buffer_is_empty: bool) -> Wait {

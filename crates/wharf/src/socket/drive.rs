@@ -1,6 +1,6 @@
 //! The task of one socket: dials, waits and moves bytes, as the machine says.
 
-use std::{future::poll_fn, pin::pin, sync::Arc};
+use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
 use tokio::{task::coop::consume_budget, time::sleep_until};
 use wharf_core::time::Millis;
@@ -12,6 +12,7 @@ use super::{
     machine::Step,
     shared::Shared,
 };
+use crate::patience::look_at_sockets;
 
 /// A moment that does not come: a year.
 const NEVER_MS: u64 = 365 * 86_400_000;
@@ -100,8 +101,14 @@ async fn converse(shared: &Shared, io: &mut Io) {
         }
         // A socket on which there is always something to do lets others have a turn.
         consume_budget().await;
-        // Everything that has come is with the machine, or comes before it judges: the timer is asked after the bytes.
+        // Everything that has come is with the machine before it judges.
         if due <= shared.now() {
+            look_at_sockets().await;
+            poll_fn(|cx| {
+                let _ = shared.with(|machine, now| io.poll_turn(cx, machine, now));
+                Poll::Ready(())
+            })
+            .await;
             let is_unacknowledged = io.look();
             shared.with(|machine, now| {
                 machine.handle_path(is_unacknowledged);

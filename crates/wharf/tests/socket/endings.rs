@@ -123,3 +123,59 @@ fn a_process_that_was_stopped_does_not_take_its_own_sleep_for_the_peers() {
     drop(runtime);
     speaking.join().unwrap();
 }
+
+/// Names the address that the process of `what_comes_during_a_stop_is_read_before_a_peer_is_called_dead` dials.
+const STOPPED: &str = "WHARF_TEST_STOPPED";
+
+/// Answers each question until it is told that its peer is dead, or has ended.
+async fn answer_questions(address: &str) {
+    let heartbeat = Heartbeat::every(Duration::from_millis(500)).within(Duration::from_millis(500));
+    let socket = Socket::connect(address).framing(Lines).heartbeat(heartbeat).await.unwrap();
+    while let Ok(Some(line)) = socket.read().await {
+        if line == "?" {
+            socket.write(b"!").await.unwrap();
+        }
+    }
+}
+
+// Row 51: the kernel interrupts whoever goes on after a stop, and timers come before anything was read.
+#[test]
+fn what_comes_during_a_stop_is_read_before_a_peer_is_called_dead() {
+    use std::io::{BufRead, BufReader, Write};
+
+    if let Ok(address) = std::env::var(STOPPED) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(answer_questions(&address));
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "endings::what_comes_during_a_stop_is_read_before_a_peer_is_called_dead"])
+        .env(STOPPED, address)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut answers = BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut beats = stream.try_clone().unwrap();
+    let beating = std::thread::spawn(move || {
+        while beats.write_all(b"I am here\n").is_ok() {
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    });
+    for _ in 0..3 {
+        stream.write_all(b"?\n").unwrap();
+        assert_eq!(answers.next().and_then(Result::ok).as_deref(), Some("!"));
+        for signal in ["-STOP", "-CONT"] {
+            let pid = process.id().to_string();
+            assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+            // A process that is stopped does nothing that could be waited for.
+            std::thread::park_timeout(Duration::from_millis(if signal == "-STOP" { 2_500 } else { 0 }));
+        }
+    }
+    stream.write_all(b"?\n").unwrap();
+    assert_eq!(answers.next().and_then(Result::ok).as_deref(), Some("!"));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    beating.join().unwrap();
+}
