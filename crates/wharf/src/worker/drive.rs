@@ -125,7 +125,7 @@ pub async fn drive(
         if stop(&worker) {
             return Ok(());
         }
-        if more || worker.has_work() {
+        if more || worker.has_work() || sweep.wants_turn() {
             tokio::task::yield_now().await;
         } else {
             wait(&watched, &set.woken, &worker, &node).await?;

@@ -33,6 +33,8 @@ pub const CHANNEL: &str = "news";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Websocket,
+    /// A WebSocket over HTTP/2.
+    Tunnel,
     Lines,
     HttpStream,
     Sse,
@@ -151,7 +153,7 @@ impl Client {
     fn send_message(&mut self, machine: &Machine, message: BytesMut) {
         let Some(connection) = &mut self.connection else { return };
         match self.way {
-            Way::Websocket => {
+            Way::Websocket | Way::Tunnel => {
                 write_frame(&mut connection.out, Opcode::Text, &message, Some([1, 2, 3, 4]));
             }
             Way::Lines => {
@@ -162,7 +164,7 @@ impl Client {
                 let session = connection.session.expect("emulated clients know their session");
                 let (answer, _) = oneshot::channel();
                 let data = message.freeze();
-                machine.send(self.worker, ToWorker::Emulate { session, data, answer });
+                machine.send_by_tasks(self.worker, ToWorker::Emulate { session, data, answer });
             }
             Way::Events => {}
         }
@@ -196,6 +198,7 @@ impl Client {
         };
         let shape = match self.way {
             Way::Websocket => Shape::websocket(),
+            Way::Tunnel => Shape { by_tasks: true, ..Shape::websocket() },
             Way::Lines => Shape::lines(),
             Way::HttpStream => emulated(FramingId::Lines, "http_stream"),
             Way::Sse => emulated(FramingId::Sse, "sse"),
@@ -215,14 +218,14 @@ impl Client {
         let (end, link) = machine.dial(self.worker, self.options, shape);
         let limits = DeframeLimits { message_bytes: 1 << 24, fragments: 10 };
         let reader = match self.way {
-            Way::Websocket => Reader::Websocket(WebsocketDeframer::new(Role::Client, limits)),
+            Way::Websocket | Way::Tunnel => Reader::Websocket(WebsocketDeframer::new(Role::Client, limits)),
             Way::Lines | Way::HttpStream => Reader::Lines(Vec::new()),
             Way::Sse | Way::Events => Reader::Sse(SseReader::new(1 << 24)),
         };
         self.connects += 1;
         self.connection = Some(Connection { end, link, reader, out: BytesMut::new(), session: None });
         // As the SDKs do: everything in one frame, without waiting.
-        if matches!(self.way, Way::Websocket | Way::Lines) {
+        if matches!(self.way, Way::Websocket | Way::Tunnel | Way::Lines) {
             let subscribe = self.subscribe_command();
             self.send(machine, &[connect, subscribe]);
         }

@@ -103,11 +103,12 @@ fn who_dies_while_the_process_is_stopped_is_found_in_the_stated_time_after_it() 
 // Row 51: one thread alone, as under a load that others do not have. The clock goes on.
 #[test]
 fn a_worker_that_was_held_up_reads_every_socket_before_it_calls_anybody_dead() {
-    for seed in 0..5 {
+    for (seed, events) in [(0, 3), (1, 3), (2, 3), (3, 512), (4, 512), (5, 512)] {
         let mut machine = machine(seed);
-        let clients = (0..60).map(|_| Client::new(Way::Websocket, 0));
+        let ways = [Way::Websocket, Way::Tunnel, Way::HttpStream, Way::Sse, Way::Lines];
+        let clients = (0..60).map(|number| Client::new(ways[number % ways.len()], 0));
         let mut clients = settled(&mut machine, clients);
-        machine.hand_out_events(3);
+        machine.hand_out_events(events);
         // Pings go out, and are answered while nobody reads; when somebody does, it is later than any answer may be.
         let moment = machine.rng.random_range(1_250..1_800);
         run(&mut machine, &mut clients, moment);
@@ -117,6 +118,33 @@ fn a_worker_that_was_held_up_reads_every_socket_before_it_calls_anybody_dead() {
         clients.iter_mut().for_each(|client| client.stuck = false);
         run(&mut machine, &mut clients, 400);
         machine.hold_up(0, false);
+        run(&mut machine, &mut clients, 1_000);
+        let ended: Vec<_> = clients.iter().filter(|client| !client.closed_with.is_empty()).collect();
+        assert!(ended.is_empty(), "seed {seed}: {} of 60 ended", ended.len());
+        assert_eq!(machine.connections(), 60);
+    }
+}
+
+// Row 51: the clock of a stopped process goes on for two seconds, in which answers run out that have come.
+#[test]
+fn a_time_for_answers_that_is_shorter_than_what_a_stop_counts_ends_nobody_who_has_answered() {
+    for seed in 0..5 {
+        let mut settings = Settings::development();
+        settings.times.pong_timeout_ms = 1_500;
+        let mut machine = Machine::plain(seed, settings);
+        let ways = [Way::Websocket, Way::Tunnel, Way::HttpStream, Way::Sse, Way::Lines];
+        let clients = (0..60).map(|number| Client::new(ways[number % ways.len()], number % 2));
+        let mut clients = settled(&mut machine, clients);
+        for _ in 0..10 {
+            let between = machine.rng.random_range(1_000..2_000);
+            run(&mut machine, &mut clients, between);
+            // Pings go out to clients that are a second away.
+            clients.iter_mut().for_each(|client| client.stuck = true);
+            run(&mut machine, &mut clients, 100);
+            clients.iter_mut().for_each(|client| client.stuck = false);
+            clients.iter_mut().for_each(|client| client.step(&mut machine));
+            machine.freeze_ms(60_000);
+        }
         run(&mut machine, &mut clients, 1_000);
         let ended: Vec<_> = clients.iter().filter(|client| !client.closed_with.is_empty()).collect();
         assert!(ended.is_empty(), "seed {seed}: {} of 60 ended", ended.len());

@@ -47,6 +47,9 @@ struct Socket {
     finished: bool,
     /// The last look found no room: the next room is an event.
     was_full: bool,
+    /// Its readiness comes by tasks, as a tunnel's, and is on the way.
+    by_tasks: bool,
+    is_told: bool,
 }
 
 struct SimulatedTransport(Arc<Mutex<Socket>>, Arc<Nat>);
@@ -96,7 +99,8 @@ impl Transport for SimulatedTransport {
         None
     }
     fn attached(&mut self, entry: u64) {
-        self.0.lock().unwrap().key = entry;
+        let mut socket = self.0.lock().unwrap();
+        (socket.key, socket.is_told) = (entry, false);
     }
     fn finish(&mut self) {
         let mut socket = self.0.lock().unwrap();
@@ -148,7 +152,13 @@ struct Thread {
     sweep: Sweep,
     /// The thread gets no processor.
     held_up: bool,
+    /// What tasks of the same thread will have put into the inbox, after so many turns.
+    by_tasks: Mutex<Vec<(u8, ToWorker)>>,
+    inbox: Arc<Inbox>,
 }
+
+/// A task reads a connection, and another hears of it and tells the worker.
+const TASKS: u8 = 2;
 
 /// The machine.
 pub struct Machine {
@@ -203,6 +213,8 @@ impl Machine {
                 events_a_turn: usize::MAX,
                 sweep: Sweep::new(now),
                 held_up: false,
+                by_tasks: Mutex::default(),
+                inbox: Arc::clone(&node.workers[index]),
             }
         });
         let threads = threads.collect();
@@ -221,6 +233,7 @@ impl Machine {
         let socket = Arc::new(Mutex::new(Socket {
             end: Some(theirs),
             link: Some(link.clone()),
+            by_tasks: shape.by_tasks,
             moved_ms: self.now.0,
             ..Socket::default()
         }));
@@ -254,6 +267,11 @@ impl Machine {
 
     pub fn send(&self, worker: usize, request: ToWorker) {
         assert!(self.node.workers[worker].send(request).is_ok(), "the inbox takes requests");
+    }
+
+    /// The same, from a request on a connection that the worker's thread reads.
+    pub fn send_by_tasks(&self, worker: usize, request: ToWorker) {
+        self.threads[worker].by_tasks.lock().unwrap().push((TASKS, request));
     }
 
     pub fn publish(&mut self, channel: &str, data: String) {
@@ -365,6 +383,8 @@ pub struct Shape {
     pub kind: &'static str,
     pub parts: Option<Parts>,
     pub device: Option<DeviceOrigin>,
+    /// It has no descriptor, and its readiness comes by tasks.
+    pub by_tasks: bool,
 }
 
 impl Shape {
@@ -380,6 +400,7 @@ impl Shape {
             kind: "websocket",
             parts: None,
             device: None,
+            by_tasks: false,
         }
     }
 
@@ -402,7 +423,12 @@ impl Thread {
             let (key, was_full) = (socket.key, socket.was_full);
             if let Some(end) = &socket.end {
                 let (readable, has_room) = (end.readable(), end.writable());
-                if readable || was_full && has_room {
+                let is_ready = readable || was_full && has_room;
+                if is_ready && socket.by_tasks {
+                    if !std::mem::replace(&mut socket.is_told, true) {
+                        self.by_tasks.get_mut().unwrap().push((TASKS, ToWorker::Ready { entry: key }));
+                    }
+                } else if is_ready {
                     events.push((key, readable, was_full && has_room));
                 }
                 socket.was_full = !has_room;
@@ -413,7 +439,8 @@ impl Thread {
         self.sockets.rotate_left(if sockets == 0 { 0 } else { looked_at % sockets });
         let woken = self.woken.swap(false, Ordering::SeqCst);
         let due = self.worker.next_deadline().is_some_and(|due| due <= now);
-        if events.is_empty() && !woken && !due && !self.worker.has_work() {
+        let has_tasks = !self.by_tasks.get_mut().unwrap().is_empty();
+        if events.is_empty() && !woken && !due && !self.worker.has_work() && !has_tasks {
             return;
         }
         let taken = events.len();
@@ -427,6 +454,22 @@ impl Thread {
         for socket in &self.sockets {
             let mut socket = socket.lock().unwrap();
             socket.was_full |= socket.end.as_ref().is_some_and(|end| !end.writable());
+        }
+        self.yield_to_tasks();
+    }
+
+    fn yield_to_tasks(&mut self) {
+        let waiting = self.by_tasks.get_mut().unwrap();
+        for (turns, request) in std::mem::take(waiting) {
+            if turns > 1 {
+                waiting.push((turns - 1, request));
+                continue;
+            }
+            if let ToWorker::Ready { entry } = request {
+                let sockets = self.sockets.iter().map(|socket| socket.lock().unwrap());
+                sockets.filter(|socket| socket.key == entry).for_each(|mut socket| socket.is_told = false);
+            }
+            assert!(self.inbox.send(request).is_ok(), "the inbox takes requests");
         }
     }
 }
