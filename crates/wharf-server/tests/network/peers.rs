@@ -9,7 +9,7 @@ use crate::{
         PATIENCE,
         client::{Client, Lines},
         eventually,
-        network::{self, Network},
+        network::{self, Fault, Network},
         raw,
         server::{Server, Setup},
         websocket::WebSocket,
@@ -99,9 +99,9 @@ fn shut_window(server: &Server) {
     panic!("the kernel takes everything");
 }
 
-/// A subscriber shuts its window, and nothing but what `setup` sets to a second would find it.
+/// A subscriber shuts its window, or the path to it is cut, and nothing but what `setup` sets to a second would find it.
 #[track_caller]
-fn assert_shut_window_found(setup: impl FnOnce(Setup) -> Setup, verdict: &str) {
+fn assert_shut_window_found(cut: bool, setup: impl FnOnce(Setup) -> Setup, verdict: &str) {
     if network::left_out() {
         return;
     }
@@ -121,6 +121,9 @@ fn assert_shut_window_found(setup: impl FnOnce(Setup) -> Setup, verdict: &str) {
     let mut slow = Client::new(WebSocket::open(&network.address(), "/connection/websocket"));
     slow.connect();
     slow.subscribe("rooms");
+    if cut {
+        network.fault(Fault::Blackhole);
+    }
     shut_window(&server);
     let since = Instant::now();
     let presence = || server.api("presence_stats", &json!({"channel": "rooms"}))["num_clients"].clone();
@@ -134,12 +137,26 @@ fn assert_shut_window_found(setup: impl FnOnce(Setup) -> Setup, verdict: &str) {
 // Row 43.
 #[test]
 fn a_window_that_stays_shut_is_found_by_the_write_stall() {
-    assert_shut_window_found(|setup| setup.variable("WHARF_TIMES__WRITE_STALL", "1s"), "slow");
+    assert_shut_window_found(false, |setup| setup.variable("WHARF_TIMES__WRITE_STALL", "1s"), "slow");
 }
 
 // Row 43.
 #[test]
 fn a_window_that_stays_shut_is_found_by_the_kernel() {
     // The kernel does not say whether it waited for room or for a sign of life.
-    assert_shut_window_found(|setup| setup.variable("WHARF_TIMES__TCP_USER_TIMEOUT", "1s"), "blackholed");
+    assert_shut_window_found(
+        false,
+        |setup| setup.variable("WHARF_TIMES__TCP_USER_TIMEOUT", "1s"),
+        "blackholed",
+    );
+}
+
+// Row 43.
+#[test]
+fn whoever_is_gone_while_it_is_spoken_to_is_not_called_slow() {
+    assert_shut_window_found(
+        true,
+        |setup| setup.variable("WHARF_TIMES__WRITE_STALL", "1500ms"),
+        "blackholed",
+    );
 }
