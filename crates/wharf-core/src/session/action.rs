@@ -119,8 +119,9 @@ pub enum Action {
         /// Who.
         info: Arc<ClientInfo>,
     },
-    /// Be the one connection of this device, which the listener vouches for; no outcome. Whoever carries it out ends
-    /// the session instead if another connection keeps the device.
+    /// Be the one connection of this device, which the listener vouches for; no outcome. Whoever carries it out
+    /// drops what the session left behind it and calls [`Session::end_unclaimed`](super::Session::end_unclaimed) instead
+    /// if the device is not this connection's.
     Claim {
         /// The device's identifier.
         device: Arc<str>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use wharf_proto::message::{Channel, SubscribeRequest, Vouched};
 
-use super::{Action, Session, Standing, Subscription, SubscriptionState, rules::Rules, subscribe};
+use super::{Action, Phase, Session, Standing, Subscription, SubscriptionState, rules::Rules, subscribe};
 
 impl Session {
     /// Whether the listener's configuration vouches for the client: it is a device.
@@ -33,6 +33,14 @@ impl Session {
                 self.attend(channel, rules);
             }
         }
+    }
+
+    /// The claim was refused, and none of the actions that came behind it was carried out: there is nothing to give
+    /// back, and nobody who was told of the device.
+    pub fn end_unclaimed(&mut self) {
+        self.phase = Phase::Ended;
+        self.connecting = None;
+        self.subscriptions = Vec::new();
     }
 
     /// Gives the name back, if it was claimed.

@@ -15,7 +15,10 @@ use super::{
     connection::{Connection, NEVER},
     request::{AskFailure, DeviceAsk, DeviceOrigin},
 };
-use crate::devices::{ASKS_A_DEVICE, Claimed, Place};
+use crate::{
+    devices::{ASKS_A_DEVICE, Claimed, Place},
+    ledger::Cause,
+};
 
 /// The most bytes before the login. LIMITS.md, `login_bytes`.
 pub(super) const LOGIN_BYTES: usize = 16 * 1024;
@@ -67,7 +70,7 @@ impl Worker {
         if names.is_some_and(|names| names.iter().all(|name| **name != **device)) {
             let reason = format!("the certificate is not that of device {device:?}");
             node.devices.refusals.tell(&settings.name, &reason, self.now);
-            return self.end_connection(index, &Disconnect::PERMISSION_DENIED.with_reason(reason));
+            return self.turn_away(index, &Disconnect::PERMISSION_DENIED.with_reason(reason));
         }
         match self.node.devices.registry.claim(listener, device, place, settings.replaces) {
             Claimed::Free => {}
@@ -82,9 +85,18 @@ impl Worker {
             Claimed::Kept => {
                 let reason = format!("device {device:?} has a connection already");
                 self.node.devices.refusals.tell(&settings.name, &reason, self.now);
-                self.end_connection(index, &Disconnect::ALREADY_CONNECTED);
+                self.turn_away(index, &Disconnect::ALREADY_CONNECTED);
             }
         }
+    }
+
+    /// The device is not this connection's. What its login led to beside the claim is not carried out, and nobody is
+    /// told that it leaves: whoever looks on knows the real device by the same name.
+    fn turn_away(&mut self, index: u32, disconnect: &Disconnect) {
+        self.queue.retain(|(at, _)| *at != index);
+        let Some(connection) = self.connections.at(index) else { return };
+        connection.session.end_unclaimed();
+        self.farewell(index, disconnect, Cause::Ended(disconnect.code));
     }
 
     /// A newer connection of the same device has come.

@@ -6,7 +6,10 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::PrivateKeyDer};
 use wharf::settings::{ClientCertificates, DeviceTls, TlsFiles};
 
-use super::{streams::Device, *};
+use super::{
+    streams::{Device, onlooker},
+    *,
+};
 
 struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -116,9 +119,18 @@ fn only_certificates_of_the_authority_are_let_in() {
 #[test]
 fn the_certificate_must_be_the_device_s_own_where_the_listener_says_so() {
     let authority = Authority::new();
-    let rig = start(tls_listener(authority.settings(Some(true))));
+    let bare = DeviceListener {
+        profile: listener_with(tcp(), |spec| spec.down = None).profile,
+        ..tls_listener(authority.settings(Some(true)))
+    };
+    let rig = start(bare);
+    let mut browser = onlooker(&rig, &["fleet"]);
     assert!(!is_let_in(authority.connect(&rig, Some(authority.identity("m8", &["m8"])))));
-    assert!(present(&rig, "fleet").is_empty());
+    assert_eq!(present(&rig, "fleet"), [""], "only the browser itself");
+    // What was said of the other would come before this.
+    rig.post("/api/publish", r#"{"channel":"fleet","data":"after"}"#);
+    let next = browser.until("\n");
+    assert!(next.contains("\"after\""), "{next}");
     assert!(is_let_in(authority.connect(&rig, Some(authority.identity("m7", &[])))));
     assert!(is_let_in(authority.connect(&rig, Some(authority.identity("x", &["m7"])))));
 }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use wharf::settings::DeviceAddress;
 
-use super::*;
+use super::{rig::Client, *};
 
 /// A device over a stream.
 pub struct Device<S> {
@@ -129,6 +129,46 @@ fn a_second_connection_ends_the_first_or_is_refused_as_configured() {
     drop(first);
     eventually("the name is free again", || present(&rig, "devices/7/up").is_empty());
     Device::login(&rig, "7");
+}
+
+/// A browser that sees who comes to the channels and who goes.
+pub fn onlooker(rig: &Rig, channels: &[&str]) -> Client {
+    let mut browser = rig.connect();
+    browser.send("{\"id\":1,\"connect\":{}}\n");
+    browser.until("\n");
+    for channel in channels {
+        browser
+            .send(format!("{{\"id\":2,\"subscribe\":{{\"channel\":\"{channel}\",\"join_leave\":true}}}}\n"));
+        browser.until("\"id\":2");
+        // It sees itself come.
+        browser.until("\"join\":");
+        browser.until("\n");
+    }
+    browser
+}
+
+#[test]
+fn nobody_sees_a_second_connection_come_or_go_that_is_refused() {
+    let channels = ["fleet", "devices/7/up", "devices/7/down"];
+    for has_down in [true, false] {
+        let with = |spec: &mut ProfileSpec| spec.down = spec.down.take().filter(|_| has_down);
+        let rig = start(DeviceListener { replaces: false, ..listener_with(tcp(), with) });
+        let mut browser = onlooker(&rig, &channels);
+        let mut first = Device::login(&rig, "7");
+        for _ in 0..if has_down { 3 } else { 2 } {
+            let joined = browser.until("\n");
+            assert!(joined.contains("\"join\":{\"info\":{\"user\":\"7\""), "{joined}");
+        }
+        let mut second = Device::connect(&rig);
+        second.say("LOGIN 7 s3cret");
+        while !second.line().is_empty() {}
+        drop(second);
+        eventually("it is given up", || rig.server.node().devices.connections(0) == 1);
+        // What was said of the second would come before this.
+        first.say("UP 1");
+        let next = browser.until("\n");
+        assert!(next.contains("{\"n\":1}"), "with down: {has_down}: {next}");
+    }
 }
 
 #[test]

@@ -76,6 +76,21 @@ fn a_device_is_gone_from_all_its_channels_and_gives_its_name_back_once() {
 }
 
 #[test]
+fn a_device_whose_claim_is_refused_leaves_nothing_since_it_was_nowhere() {
+    for subs in [0, 1] {
+        let mut driver = Driver::new(closed(), Heartbeat::Pong, false);
+        let Request::Connect(mut request) = login() else { panic!() };
+        request.subs.truncate(subs);
+        assert_eq!(kinds(&driver.command(1, Request::Connect(request)))[0], "claim");
+        driver.session.end_unclaimed();
+        let mut actions = Vec::new();
+        driver.session.end(&mut actions);
+        assert!(actions.is_empty() && driver.session.subscriptions().is_empty(), "{actions:?}");
+        assert_eq!(driver.session.phase(), Phase::Ended);
+    }
+}
+
+#[test]
 fn a_device_that_never_logged_in_has_no_name_to_give_back() {
     let mut driver = Driver::new(closed(), Heartbeat::Pong, false);
     let actions = driver.timeout(START.after_ms(10_000));
