@@ -15,8 +15,10 @@ use common::{
 };
 use serde_json::Value;
 
-/// The ways by which subscribers come.
+/// The ways by which clients come.
 const TRANSPORTS: [&str; 4] = ["websocket", "tcp", "sse", "poll"];
+/// And by which those come that have one channel at most, and recover nothing.
+const ALL_TRANSPORTS: [&str; 5] = ["websocket", "tcp", "sse", "poll", "device"];
 
 fn run(arguments: &[&str]) -> Output {
     wharf(&[&["bench"], arguments].concat()).output().expect("wharf runs")
@@ -187,7 +189,7 @@ fn alone(arguments: &[&str]) -> (String, Value) {
 
 #[test]
 fn bursts_deliver_each_publication_by_every_transport() {
-    for transport in TRANSPORTS {
+    for transport in ALL_TRANSPORTS {
         let (table, numbers) = alone(&["fanout", "--rate", "80", "--burst", "8", "--transport", transport]);
         assert!(table.starts_with(&format!("fanout, in bursts: 20 connections by {transport}")), "{table}");
         // 0.3 s are 3 bursts of 8, and 20 subscribers hear each.
@@ -200,7 +202,7 @@ fn bursts_deliver_each_publication_by_every_transport() {
 
 #[test]
 fn connections_open_and_wait_by_every_transport() {
-    for transport in TRANSPORTS {
+    for transport in ALL_TRANSPORTS {
         let (_, numbers) = alone(&["open", "--transport", transport]);
         assert!(number(&numbers, "/server/operations") >= 20.0, "{transport}");
         let (_, numbers) = alone(&["idle", "--transport", transport]);
@@ -230,6 +232,55 @@ fn publish_asks_the_http_api_and_all_publications_are_in_the_history() {
         history["offset"].as_u64().expect("an offset")
     };
     assert_eq!([stored("bench-0"), stored("bench-1")], [68, 64], "every other of 33 requests, 4 each");
+}
+
+#[test]
+fn clients_and_devices_publish_as_often_as_it_is_due() {
+    for transport in ["websocket", "tcp", "device"] {
+        for channels in ["1", "20"] {
+            let (table, numbers) =
+                alone(&["publish", "--rate", "200", "--transport", transport, "--channels", channels]);
+            assert!(table.starts_with(&format!("publish: 20 connections by {transport}")), "{table}");
+            assert!(!table.contains("batch"), "{table}");
+            assert_eq!(number(&numbers, "/server/operations"), 60.0, "{transport}");
+        }
+    }
+}
+
+#[test]
+fn publications_of_clients_are_in_the_history() {
+    let server = Server::start();
+    let publish = ["publish", "--rate", "100", "--transport", "tcp", "--channels", "2"];
+    let (_, numbers) = alone(&[&publish[..], &["--server", &server.url()]].concat());
+    assert_eq!(number(&numbers, "/server/operations"), 30.0);
+    let stored = |channel: &str| {
+        let history = server.api("history", &serde_json::json!({"channel": channel, "limit": 0}));
+        history["offset"].as_u64().expect("an offset")
+    };
+    // The warm-up before it is 3. Whoever was answered last asks next, so that the channels have no equal parts.
+    assert_eq!(stored("bench-0") + stored("bench-1"), 33);
+}
+
+#[test]
+fn devices_are_compared_with_the_floor() {
+    let (table, numbers) = tiny(&["publish", "--transport", "device", "--rounds", "2"]);
+    assert_compared(&table, &numbers, 2);
+    let (table, numbers) = tiny(&["fanout", "--saturate", "--transport", "device", "--rounds", "2"]);
+    assert_compared(&table, &numbers, 2);
+    assert_eq!(number(&numbers, "/server/operations") % 20.0, 0.0);
+    // Each device has a channel of its own.
+    let (_, numbers) = alone(&["fanout", "--rate", "80", "--channels", "20", "--transport", "device"]);
+    assert_eq!(number(&numbers, "/server/operations"), 24.0);
+}
+
+#[test]
+fn a_storm_of_devices_recovers_nothing() {
+    let (_, numbers) = alone(&["storm", "--missed", "0", "--transport", "device"]);
+    assert_eq!(number(&numbers, "/server/operations") % 20.0, 0.0);
+    let output = run(&["storm", "--transport", "device", "-n", "5", "--floor", "no"]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = text(&output.stderr);
+    assert!(error.contains("--missed 0 without recovery"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{
     message::{self, CONNECT_ID, Heard, PUBLISH_ID, Position, SUBSCRIBE_ID, Subscribed, Template},
     socket::Socket,
     tally::Tally,
-    wire::{Out, Unit, Wire},
+    wire::{Out, Transport, Unit, Wire},
 };
 
 /// What all connections of a generator share: what they say, and the tally.
@@ -22,11 +22,11 @@ pub struct Shared {
     shape: Shape,
     pub out: Out,
     pub inflated: Inflated,
-    /// Whether each answer to an echo is followed by the next question at once. Otherwise who was answered is noted
-    /// in `idle`.
+    /// Whether each answer is followed by the next question at once. Otherwise who was answered is noted in `idle`.
     pub asking: bool,
     pub idle: Vec<usize>,
-    pub echo: Template,
+    /// What connections ask, one for each channel where it is a publication.
+    pub questions: Vec<Template>,
     pub positions: Positions,
     pub tally: Tally,
 }
@@ -50,7 +50,7 @@ impl Shared {
             inflated: Inflated::new(),
             asking: false,
             idle: Vec::new(),
-            echo: Template::echo(shape.payload_bytes),
+            questions: questions(&shape),
             positions: Positions::default(),
             tally: Tally::new(),
         }
@@ -91,12 +91,24 @@ pub struct Connection {
     awaited: u32,
     /// When it was to be opened.
     due_ns: u64,
+    /// Since when its question was due; an acknowledgement does not repeat it.
+    asked_ns: Option<u64>,
+}
+
+/// What is asked in a run of this shape. A connection asks that with its number, in turn.
+fn questions(shape: &Shape) -> Vec<Template> {
+    let Shape { payload_bytes, channels, transport, publishes, .. } = *shape;
+    match (publishes, transport) {
+        (false, _) => vec![Template::echo(payload_bytes)],
+        (true, Transport::Device) => vec![Template::bare(payload_bytes)],
+        (true, _) => (0..channels).map(|channel| Template::publish(channel, payload_bytes)).collect(),
+    }
 }
 
 impl Connection {
     pub fn new(index: usize, stream: TcpStream, wire: Wire, channel: Option<u32>, due_ns: u64) -> Self {
         let socket = Socket::new(stream);
-        Self { index, socket, wire, stage: Stage::Greeting, channel, awaited: 0, due_ns }
+        Self { index, socket, wire, stage: Stage::Greeting, channel, awaited: 0, due_ns, asked_ns: None }
     }
 
     /// The socket can be written, or has failed to open.
@@ -162,18 +174,7 @@ impl Connection {
         // A message of an event stream stands behind the name of its field.
         let text = line.strip_prefix(b"data: ").unwrap_or(line);
         match (message::hear(text), self.stage) {
-            (Heard::Stamped(due_ns), _) => {
-                shared.tally.delivered += 1;
-                shared.tally.took(due_ns, now_ns);
-                if shared.asking {
-                    let now_ns = shared.now_ns();
-                    return self.wire.say(shared.echo.stamped(now_ns), &shared.target, &mut shared.out);
-                }
-                if self.channel.is_none() {
-                    shared.idle.push(self.index);
-                }
-                Ok(())
-            }
+            (Heard::Stamped(due_ns), _) => self.count(due_ns, now_ns, shared),
             (Heard::Ping, _) if !shared.shape.plain => self.say(b"{}", shared),
             (Heard::Reply(CONNECT_ID), Stage::Connect) => {
                 self.wire.connected(text)?;
@@ -189,7 +190,7 @@ impl Connection {
             }
             (Heard::Reply(PUBLISH_ID), _) => {
                 shared.tally.acknowledged += 1;
-                Ok(())
+                self.asked_ns.take().map_or(Ok(()), |due_ns| self.count(due_ns, now_ns, shared))
             }
             (Heard::Refused(text), _) => {
                 Err(anyhow!("the server refused a command: {}", String::from_utf8_lossy(text)))
@@ -198,8 +199,21 @@ impl Connection {
         }
     }
 
-    fn subscribe(&mut self, now_ns: u64, shared: &mut Shared) -> anyhow::Result<()> {
+    /// Counts a delivery or an answer that was due since `due_ns`, and asks again where that is to be.
+    fn count(&mut self, due_ns: u64, now_ns: u64, shared: &mut Shared) -> anyhow::Result<()> {
+        shared.tally.delivered += 1;
+        shared.tally.took(due_ns, now_ns);
+        if shared.asking {
+            return self.question(shared.now_ns(), shared);
+        }
         if self.channel.is_none() {
+            shared.idle.push(self.index);
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, now_ns: u64, shared: &mut Shared) -> anyhow::Result<()> {
+        if self.channel.is_none() || self.wire.is_subscribed() {
             self.become_ready(now_ns, shared);
             return Ok(());
         }
@@ -262,10 +276,17 @@ impl Connection {
         (self.channel, self.due_ns)
     }
 
-    /// Asks for an echo that was due at this time.
+    /// Asks what was due at this time.
     pub fn ask(&mut self, due_ns: u64, shared: &mut Shared) -> anyhow::Result<()> {
-        self.wire.say(shared.echo.stamped(due_ns), &shared.target, &mut shared.out)?;
+        self.question(due_ns, shared)?;
         self.send(shared)
+    }
+
+    fn question(&mut self, due_ns: u64, shared: &mut Shared) -> anyhow::Result<()> {
+        self.asked_ns = Some(due_ns);
+        let Shared { questions, target, out, .. } = shared;
+        let at = self.index % questions.len();
+        self.wire.say(questions[at].stamped(due_ns), target, out)
     }
 
     /// Adds a command to what is sent next.

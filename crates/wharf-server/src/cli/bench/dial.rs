@@ -12,6 +12,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 #[derive(Debug, Clone)]
 pub struct Target {
     pub address: SocketAddr,
+    /// Where devices connect.
+    pub devices: Option<SocketAddr>,
     pub host: String,
     /// Path and query of its WebSocket, if it is another than Centrifugo's.
     pub path: Option<String>,
@@ -25,17 +27,22 @@ pub struct Target {
 impl Target {
     /// Begins to connect.
     pub fn dial(&self, index: usize) -> anyhow::Result<TcpStream> {
-        self.try_dial(index).map_err(|error| explain(error, index, self.address))
+        self.dial_at(self.address, index)
     }
 
-    fn try_dial(&self, index: usize) -> io::Result<TcpStream> {
-        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, Some(Protocol::TCP))?;
+    /// Begins to connect to this one of its addresses.
+    pub fn dial_at(&self, address: SocketAddr, index: usize) -> anyhow::Result<TcpStream> {
+        self.try_dial(address, index).map_err(|error| explain(error, index, address))
+    }
+
+    fn try_dial(&self, address: SocketAddr, index: usize) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
         if self.source_addresses > 0 {
             socket.bind(&source(index, self.source_addresses).into())?;
         }
-        match socket.connect(&self.address.into()) {
+        match socket.connect(&address.into()) {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
             outcome => outcome?,
         }
@@ -72,7 +79,14 @@ mod tests {
         /// A port of this machine.
         pub fn loopback(port: u16) -> Self {
             let address = SocketAddr::from(([127, 0, 0, 1], port));
-            Self { address, host: address.to_string(), path: None, api_key: None, source_addresses: 0 }
+            Self {
+                address,
+                devices: None,
+                host: address.to_string(),
+                path: None,
+                api_key: None,
+                source_addresses: 0,
+            }
         }
     }
 

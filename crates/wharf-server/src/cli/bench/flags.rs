@@ -11,6 +11,7 @@ use super::{
     generator::Shape,
     message::{LEAST_PAYLOAD_BYTES, MOST_CHANNELS, MOST_PAYLOAD_BYTES, MOST_SUBSCRIPTIONS},
     scenario::{Load, OPENING_SOURCE_ADDRESSES, Scenario},
+    wire::{Transport, device},
 };
 
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub struct Options {
     /// floor: where cores are few, only the time for each operation and the workers' shares of it say anything.
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "server", value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
-    /// By default 1,000; for `idle` 10,000, for `publish` 16.
+    /// By default 1,000; for `idle` 10,000, for `publish` by HTTP 16.
     #[arg(long, short = 'n', value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     connections: Option<u32>,
     /// Subscribers, or publications by HTTP, are spread over so many channels.
@@ -71,7 +72,7 @@ pub struct Options {
     /// The floor is what any server must do at least: a bare epoll program in one thread, which writes one ready-made
     /// WebSocket frame to each socket by write(2) and knows no session, history or timer. It runs on this machine, in
     /// turns with the server, so that `x`, the server's time in times of the floor's, holds where times drift. Its
-    /// connections are WebSockets also where the server's are not, and plain HTTP for `publish`.
+    /// connections are WebSockets also where the server's are not, and plain HTTP for `publish` by HTTP.
     #[arg(
         long, value_name = "yes|no", default_value = "yes", num_args = 0..=1, default_missing_value = "yes",
         action = ArgAction::Set, value_parser = BoolishValueParser::new(), hide_possible_values = true
@@ -121,9 +122,10 @@ impl Plan {
 
     fn of(scenario: Box<dyn Scenario>, options: Options) -> anyhow::Result<Self> {
         let connections = options.connections.map_or(scenario.connections(), |count| count as usize);
-        let subscribes = scenario.operation() != Some("publication");
+        // Requests of the server API may go to more channels than there are connections.
+        let has_channels = scenario.operation() != Some("publication") || scenario.publishes();
         let Options { channels, subscriptions, .. } = options;
-        if subscribes && channels as usize > connections * subscriptions as usize {
+        if has_channels && channels as usize > connections * subscriptions as usize {
             bail!(
                 "{channels} channels need as many --connections at least, or several --subscriptions on each; there \
                  are {connections} with {subscriptions}"
@@ -145,9 +147,13 @@ impl Plan {
             payload_bytes: options.payload,
             transport: scenario.transport(),
             plain: scenario.is_plain(),
+            publishes: scenario.publishes(),
             compress: scenario.compresses(),
             one_frame: scenario.opens_in_one_frame(),
         };
+        if shape.transport == Transport::Device {
+            device::check(&shape, connections, options.server.is_some())?;
+        }
         let mut server = options.server.map(|server| target(server, wanted, by_default)).transpose()?;
         if let Some(server) = &mut server {
             server.api_key = options.api_key;
@@ -189,7 +195,7 @@ fn target(server: ServerAddress, wanted: Option<u8>, by_default: u8) -> anyhow::
         bail!("--source-addresses are those of the loopback net, and {address} cannot be reached from there");
     }
     let source_addresses = wanted.unwrap_or(if loopback { by_default } else { 0 });
-    Ok(Target { address, host, path: server.target, api_key: None, source_addresses })
+    Ok(Target { address, devices: None, host, path: server.target, api_key: None, source_addresses })
 }
 
 fn parse_payload(text: &str) -> Result<usize, String> {
@@ -245,6 +251,7 @@ mod tests {
             (&["fanout", "--burst", "4"], "fanout, in bursts", 1_000, 5, 5),
             (&["idle"], "idle", 10_000, 60, 1),
             (&["publish", "--channels", "64"], "publish", 16, 5, 5),
+            (&["publish", "--transport", "device"], "publish", 1_000, 5, 5),
             (&["storm"], "reconnect storm", 1_000, 5, 5),
             (&["open", "-n", "50"], "open and subscribe", 50, 5, 5),
             (&["open", "--one-frame"], "open and subscribe in one frame", 1_000, 5, 5),
@@ -304,6 +311,11 @@ mod tests {
             (&["echo", "--pid", "5"], "--server"),
             (&["idle", "--plain"], "--server"),
             (&["echo", "--transport", "sse"], "websocket or tcp"),
+            (&["echo", "--transport", "device"], "wharf bench publish --transport device"),
+            (&["fanout", "--transport", "device", "--server", "http://127.0.0.1:9"], "leave --server out"),
+            (&["fanout", "--transport", "device", "--channels", "2"], "--channels 1 or --channels 1000"),
+            (&["publish", "--transport", "tcp", "--batch", "2"], "cannot be used with"),
+            (&["publish", "--transport", "tcp", "-n", "2", "--channels", "3"], "need as many --connections"),
             (&["echo", "--server", "unix:/a"], "http://HOST:PORT"),
             (&["echo", "-n", "2", "--channels", "3"], "3 channels need as many --connections"),
             (&["echo", "--channels", "9", "--subscriptions", "2"], "`fanout` and `idle`"),

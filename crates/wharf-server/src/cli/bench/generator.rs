@@ -47,6 +47,8 @@ pub struct Shape {
     pub transport: Transport,
     /// The server speaks WebSocket and nothing above it.
     pub plain: bool,
+    /// What connections ask is that something be published, instead of an echo.
+    pub publishes: bool,
     /// Compression is offered.
     pub compress: bool,
     /// A WebSocket's first frame connects and subscribes.
@@ -63,6 +65,7 @@ impl Shape {
             payload_bytes: 128,
             transport: Transport::Websocket,
             plain: false,
+            publishes: false,
             compress: false,
             one_frame: false,
         }
@@ -186,11 +189,13 @@ impl Generator {
         channel: Option<u32>,
         due_ns: u64,
     ) -> anyhow::Result<Connection> {
-        let mut stream = self.shared.target.dial(index)?;
+        let target = &self.shared.target;
+        let address = if transport == Transport::Device { target.devices } else { None };
+        let mut stream = target.dial_at(address.unwrap_or(target.address), index)?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(index), interest)?;
         let deflate = self.shape.compress && index != PUBLISHER;
-        Ok(Connection::new(index, stream, Wire::new(transport, deflate), channel, due_ns))
+        Ok(Connection::new(index, stream, Wire::new(transport, deflate, index), channel, due_ns))
     }
 
     /// Opens what publishes: connections to the server API where there is a key for it, a WebSocket otherwise.
@@ -316,14 +321,14 @@ impl Generator {
         Ok(self.members[channel] * count)
     }
 
-    /// Asks for an echo on a connection that waits for none. False: there is none.
+    /// Asks on a connection that waits for no answer. False: there is none.
     pub fn ask(&mut self, due_ns: u64) -> anyhow::Result<bool> {
         let Some(index) = self.shared.idle.pop() else { return Ok(false) };
         self.connections[index].ask(due_ns, &mut self.shared)?;
         Ok(true)
     }
 
-    /// Waits until so many publications or echoes came since the tally was cleared.
+    /// Waits until so many publications or answers came since the tally was cleared.
     pub fn drain(&mut self, expected: u64) -> anyhow::Result<()> {
         self.wait_for(expected, "messages are missing", Self::delivered)
     }

@@ -107,6 +107,15 @@ impl Template {
         Self::of(&head, 1, payload_bytes, "}}")
     }
 
+    /// The text of a payload alone, as a device says it.
+    pub fn bare(payload_bytes: usize) -> Self {
+        let mut bare = Self::of("", 1, payload_bytes, "");
+        bare.text.pop();
+        bare.text.remove(0);
+        bare.stamps_at.iter_mut().for_each(|at| *at -= 1);
+        bare
+    }
+
     /// A request of the server API for so many publications to the channel of this number.
     pub fn api(target: &Target, channel: u32, payload_bytes: usize, count: usize) -> Self {
         let publication = format!(r#"{{"channel":"{CHANNEL_PREFIX}{channel}","data":"#);

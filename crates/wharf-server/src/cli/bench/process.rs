@@ -11,6 +11,8 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 
+use super::wire::device;
+
 /// Ticks a second in which `/proc/PID/stat` counts: the same for every Linux program, whatever the kernel's own are.
 const USER_TICKS_A_SECOND: u64 = 100;
 
@@ -118,17 +120,18 @@ pub struct Served {
     child: Child,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for devices.
+    pub devices: Option<SocketAddr>,
     /// A floor ends with its standard input, also when this process is killed; and neither may meet a closed pipe.
     _pipes: (Option<ChildStdin>, BufReader<ChildStdout>),
 }
 
 impl Served {
-    /// Starts this same program as a server in development mode.
-    pub fn wharf(workers: u16, compress: bool) -> anyhow::Result<Self> {
+    /// Starts this same program as a server in development mode, with what these variables configure.
+    pub fn wharf(workers: u16, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let workers = workers.to_string();
         let arguments = ["serve", "--listen", "127.0.0.1:0", "--workers", &workers, "--log-level", "error"];
-        let compression = [("WHARF_COMPRESSION__ENABLED", "true")];
-        Self::start(&arguments, if compress { &compression } else { &[] })
+        Self::start(&arguments, variables)
     }
 
     /// Starts the floor.
@@ -150,8 +153,8 @@ impl Served {
         let mut child = command.spawn().context("the server to measure cannot be started")?;
         let stdin = child.stdin.take();
         let stdout = child.stdout.take().context("a child's output is piped")?;
-        let mut served =
-            Self { child, address: ([127, 0, 0, 1], 0).into(), _pipes: (stdin, BufReader::new(stdout)) };
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut served = Self { child, address, devices: None, _pipes: (stdin, BufReader::new(stdout)) };
         served.address = served.announced()?;
         Ok(served)
     }
@@ -163,8 +166,15 @@ impl Served {
             if self._pipes.1.read_line(&mut line)? == 0 {
                 bail!("the server to measure ended before it listened; run `wharf serve` to see why");
             }
+            let read = |address: &str| {
+                address.trim().parse().with_context(|| format!("the server announced {line:?}"))
+            };
+            // Devices come before the others.
+            if let Some(address) = line.strip_prefix(device::ANNOUNCEMENT) {
+                self.devices = Some(read(address)?);
+            }
             if let Some(address) = line.strip_prefix(ANNOUNCEMENT) {
-                return address.trim().parse().with_context(|| format!("the server announced {line:?}"));
+                return read(address);
             }
         }
     }

@@ -10,8 +10,11 @@ use super::{
     generator::{Generator, Shape},
     process::{self, Memory, Served},
     tally::Tally,
-    wire::Transport,
+    wire::{Transport, device},
 };
+
+/// Switches compression on in a server that is started.
+const COMPRESSION: (&str, &str) = ("WHARF_COMPRESSION__ENABLED", "true");
 
 pub struct Side {
     /// A child of ours; a server that ran already is none.
@@ -42,7 +45,8 @@ impl Side {
     fn of_child(served: Served, source_addresses: u8, shape: Shape) -> anyhow::Result<Self> {
         let address = served.address;
         let host = address.to_string();
-        let target = Target { address, host, path: None, api_key: None, source_addresses };
+        let devices = served.devices;
+        let target = Target { address, devices, host, path: None, api_key: None, source_addresses };
         let generator = Generator::new(target, shape)?;
         Ok(Self { pid: Some(served.pid()), _served: Some(served), recovers: true, generator })
     }
@@ -57,7 +61,15 @@ impl Side {
     /// Takes the server that runs already, or starts one.
     pub fn server(plan: &Plan) -> anyhow::Result<Self> {
         let Some(target) = &plan.server else {
-            let served = Served::wharf(plan.workers, plan.shape.compress)?;
+            let mut variables = Vec::new();
+            if plan.shape.compress {
+                variables.push(COMPRESSION);
+            }
+            let devices = device::listener(&plan.shape);
+            if plan.shape.transport == Transport::Device {
+                variables.push((device::VARIABLE, devices.as_str()));
+            }
+            let served = Served::wharf(plan.workers, &variables)?;
             return Self::of_child(served, plan.source_addresses, plan.shape);
         };
         let generator = Generator::new(target.clone(), plan.shape)?;
@@ -67,7 +79,7 @@ impl Side {
     /// Starts a server like the one that is measured, whose connections are offered no compression.
     pub fn uncompressed(plan: &Plan) -> anyhow::Result<Self> {
         let shape = Shape { compress: false, ..plan.shape };
-        Self::of_child(Served::wharf(plan.workers, true)?, plan.source_addresses, shape)
+        Self::of_child(Served::wharf(plan.workers, &[COMPRESSION])?, plan.source_addresses, shape)
     }
 
     /// Does work that the server is measured by; the work says how many operations it was.

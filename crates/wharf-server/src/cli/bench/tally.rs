@@ -8,7 +8,7 @@ const LONGEST_LATENCY_NS: u64 = 600_000_000_000;
 /// What was counted since it was last cleared.
 #[derive(Debug)]
 pub struct Tally {
-    /// Publications and echoes that came.
+    /// Publications and answers that came.
     pub delivered: u64,
     /// Connections that came to the end of their opening.
     pub opened: u64,

@@ -1,11 +1,9 @@
 //! An RPC that is answered with its own payload; of a plain WebSocket server, a message that comes back.
 
-use std::time::Instant;
-
 use clap::Args;
 
-use super::{Fact, Generator, OPENING_WINDOW, Round, Sample, Scenario, Side, Transport};
-use crate::cli::bench::{flags::parse_rate, patience::Patience, schedule::Schedule, side::Done};
+use super::{Fact, Generator, OPENING_WINDOW, Round, Sample, Scenario, Side, Transport, asking};
+use crate::cli::bench::flags::parse_rate;
 
 #[derive(Debug, Args)]
 pub struct Echo {
@@ -26,6 +24,9 @@ fn parse_transport(text: &str) -> Result<Transport, String> {
     match text {
         "websocket" => Ok(Transport::Websocket),
         "tcp" => Ok(Transport::Tcp),
+        "device" => Err("a device asks for no echo; what it says is published and acknowledged: \
+                         `wharf bench publish --transport device`"
+            .to_owned()),
         _ => Err("an echo goes over websocket or tcp".to_owned()),
     }
 }
@@ -56,46 +57,6 @@ impl Scenario for Echo {
     }
 
     fn measure(&self, side: &mut Side, round: &Round<'_>) -> anyhow::Result<Sample> {
-        side.measure(|generator| match self.rate {
-            Some(rate) => scheduled(generator, rate, round),
-            None => closed(generator, round),
-        })
+        asking::measure(side, self.rate, round)
     }
-}
-
-/// Each echo at its time, on whichever connection waits for none.
-fn scheduled(generator: &mut Generator, rate: f64, round: &Round<'_>) -> anyhow::Result<Done> {
-    let mut schedule = Schedule::new(generator.shared.now_ns(), round.time, Some(rate));
-    let mut asked = 0;
-    while !schedule.is_over(generator.shared.now_ns()) {
-        while !generator.shared.idle.is_empty()
-            && let Some(due_ns) = schedule.take(generator.shared.now_ns())
-        {
-            generator.ask(due_ns)?;
-            asked += 1;
-        }
-        generator.turn(schedule.wait(generator.shared.now_ns()))?;
-        round.progress.tick(generator.delivered());
-    }
-    generator.drain(asked)?;
-    Ok(Done { operations: asked, left_out: schedule.left_out() })
-}
-
-/// Every connection asks, and asks again when it is answered, until the time is over and the last answer came.
-fn closed(generator: &mut Generator, round: &Round<'_>) -> anyhow::Result<Done> {
-    generator.shared.asking = true;
-    let mut under_way = 0;
-    while generator.ask(generator.shared.now_ns())? {
-        under_way += 1;
-    }
-    let end = Instant::now() + round.time;
-    let mut patience = Patience::new();
-    while Instant::now() < end {
-        generator.turn(round.time)?;
-        patience.watch(generator.delivered(), || "no echo comes any more".to_owned())?;
-        round.progress.tick(generator.delivered());
-    }
-    generator.shared.asking = false;
-    generator.drain(generator.delivered() + under_way)?;
-    Ok(Done::all(generator.delivered()))
 }

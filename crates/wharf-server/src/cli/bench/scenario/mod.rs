@@ -1,5 +1,6 @@
 //! What is done to a server while it is measured: one file for each kind of load, with its flags.
 
+mod asking;
 mod echo;
 mod fanout;
 mod idle;
@@ -38,7 +39,8 @@ pub enum Load {
     Open(With<Open>),
     /// Subscribed connections that do nothing: memory of each, and the server's share of a processor.
     Idle(With<Idle>),
-    /// Publications through the server's HTTP API, on kept-alive connections: the server's time for each.
+    /// Publications through the server's HTTP API, on kept-alive connections, or by clients or devices that wait for
+    /// each to be acknowledged: the server's time for each.
     Publish(With<Publish>),
     /// All subscribers are cut off at one moment, miss something, and come back at once: the server's time for each
     /// that comes back, and how long it takes until all are there.
@@ -85,6 +87,11 @@ pub trait Scenario: std::fmt::Debug {
 
     /// It asks for WebSocket and nothing above it.
     fn is_plain(&self) -> bool {
+        false
+    }
+
+    /// What its connections ask is that something be published, instead of an echo.
+    fn publishes(&self) -> bool {
         false
     }
 

@@ -1,8 +1,8 @@
-//! Publications through the server's HTTP API.
+//! Publications through the server's HTTP API, or of its clients and devices.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::{Fact, Generator, Round, Sample, Scenario, Side};
+use super::{Fact, Generator, OPENING_WINDOW, Round, Sample, Scenario, Side, Transport, asking};
 use crate::cli::bench::{flags::parse_rate, message::Template, schedule::Schedule, side::Done};
 
 #[derive(Debug, Args)]
@@ -12,8 +12,23 @@ pub struct Publish {
     #[arg(long, value_name = "N", value_parser = parse_rate)]
     rate: Option<f64>,
     /// So many publications in one request, by the API's method `batch`.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "transport", value_parser = clap::value_parser!(u16).range(1..=1000))]
     batch: u16,
+    /// Who publishes. Clients and devices have one publication on the way at a time, each.
+    #[arg(long, value_enum, default_value_t = By::Http)]
+    transport: By,
+}
+
+/// Who publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    /// A backend, through the server API.
+    Http,
+    Websocket,
+    /// JSON lines over TCP.
+    Tcp,
+    /// Lines of a device, which the server's configuration describes.
+    Device,
 }
 
 impl Scenario for Publish {
@@ -26,22 +41,41 @@ impl Scenario for Publish {
     }
 
     fn facts(&self) -> Vec<Fact> {
-        [("batch", f64::from(self.batch))].into_iter().chain(self.rate.map(|rate| ("rate", rate))).collect()
+        let batch = (!self.publishes()).then_some(("batch", f64::from(self.batch)));
+        batch.into_iter().chain(self.rate.map(|rate| ("rate", rate))).collect()
+    }
+
+    fn transport(&self) -> Transport {
+        match self.transport {
+            By::Http | By::Websocket => Transport::Websocket,
+            By::Tcp => Transport::Tcp,
+            By::Device => Transport::Device,
+        }
     }
 
     fn way(&self) -> &'static str {
-        "http"
+        if self.publishes() { self.transport().name() } else { "http" }
+    }
+
+    fn publishes(&self) -> bool {
+        self.transport != By::Http
     }
 
     fn connections(&self) -> usize {
-        16
+        if self.publishes() { 1_000 } else { 16 }
     }
 
     fn prepare(&self, generator: &mut Generator, connections: usize) -> anyhow::Result<()> {
+        if self.publishes() {
+            return generator.open_askers(connections, OPENING_WINDOW);
+        }
         generator.open_callers(connections)
     }
 
     fn measure(&self, side: &mut Side, round: &Round<'_>) -> anyhow::Result<Sample> {
+        if self.publishes() {
+            return asking::measure(side, self.rate, round);
+        }
         side.measure(|generator| {
             let each = u64::from(self.batch);
             let mut requests = self.requests(generator);

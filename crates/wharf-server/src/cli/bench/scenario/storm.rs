@@ -41,6 +41,10 @@ impl Scenario for Storm {
     }
 
     fn prepare(&self, generator: &mut Generator, connections: usize) -> anyhow::Result<()> {
+        ensure!(
+            self.missed == 0 || self.transport != Transport::Device,
+            "a device asks for nothing that it missed: measure by --missed 0 without recovery"
+        );
         if self.missed > 0 {
             generator.shared.positions.noted = vec![None; generator.channels()];
         }

@@ -1,5 +1,6 @@
 //! How a connection's bytes carry messages: one file for each transport.
 
+pub mod device;
 mod lines;
 mod poll;
 mod sse;
@@ -22,6 +23,8 @@ pub enum Transport {
     Sse,
     /// Long polls: each answer is a request of its own.
     Poll,
+    /// Lines of a device over TCP, to a listener that the server's configuration describes.
+    Device,
 }
 
 impl Transport {
@@ -32,6 +35,7 @@ impl Transport {
             Self::Tcp => "tcp",
             Self::Sse => "sse",
             Self::Poll => "poll",
+            Self::Device => "device",
         }
     }
 }
@@ -76,16 +80,19 @@ pub enum Wire {
     Lines,
     Sse(sse::Sse),
     Poll(poll::Poll),
+    /// The device with this number.
+    Device(usize),
 }
 
 impl Wire {
-    /// `deflate`: whether a WebSocket offers compression.
-    pub fn new(transport: Transport, deflate: bool) -> Self {
+    /// `deflate`: whether a WebSocket offers compression. `index`: what tells a device from the others.
+    pub fn new(transport: Transport, deflate: bool, index: usize) -> Self {
         match transport {
             Transport::Websocket => Self::Websocket(websocket::Websocket::new(deflate)),
             Transport::Tcp => Self::Lines,
             Transport::Sse => Self::Sse(sse::Sse::default()),
             Transport::Poll => Self::Poll(poll::Poll::default()),
+            Transport::Device => Self::Device(index),
         }
     }
 
@@ -96,6 +103,10 @@ impl Wire {
             Self::Websocket(websocket) => websocket.greet(target, out).map(|()| false),
             Self::Sse(_) => {
                 sse::greet(connect, target, out);
+                Ok(true)
+            }
+            Self::Device(id) => {
+                device::greet(*id, out);
                 Ok(true)
             }
             Self::Lines | Self::Poll(_) => {
@@ -115,7 +126,7 @@ impl Wire {
     ) -> anyhow::Result<Option<(Unit<'a>, usize)>> {
         match self {
             Self::Websocket(websocket) => websocket.take(bytes, target, out),
-            Self::Lines => Ok(lines::take(bytes)),
+            Self::Lines | Self::Device(_) => Ok(lines::take(bytes)),
             Self::Sse(sse) => sse.take(bytes),
             Self::Poll(poll) => poll.take(bytes),
         }
@@ -125,7 +136,7 @@ impl Wire {
     pub fn say(&mut self, command: &[u8], target: &Target, out: &mut Out) -> anyhow::Result<()> {
         match self {
             Self::Websocket(websocket) => websocket.say(command, out),
-            Self::Lines => lines::say(command, out),
+            Self::Lines | Self::Device(_) => lines::say(command, out),
             Self::Sse(sse) => return sse.say(command, target, out),
             Self::Poll(poll) => poll.say(command),
         }
@@ -137,6 +148,11 @@ impl Wire {
         if let Self::Poll(poll) = self {
             poll.flush(target, out);
         }
+    }
+
+    /// Whether it is subscribed once it is connected, without a command: a device's configuration says to what.
+    pub fn is_subscribed(&self) -> bool {
+        matches!(self, Self::Device(_))
     }
 
     /// Sees the reply to `connect`: it names the session to which commands go aside.
