@@ -503,7 +503,7 @@ fn nobody_listening_is_told_at_once() {
 
 #[test]
 fn too_few_descriptors_name_the_command_that_allows_more() {
-    let script = format!("ulimit -n 256 && exec {} bench echo", env!("CARGO_BIN_EXE_wharf"));
+    let script = format!("ulimit -S -n 256 && exec {} bench echo", env!("CARGO_BIN_EXE_wharf"));
     let output = Command::new("sh").args(["-c", &script]).output().expect("a shell");
     assert_eq!(output.status.code(), Some(1));
     let error = text(&output.stderr);
