@@ -155,8 +155,10 @@ impl Writer {
         self.shared.write(message).await
     }
 
-    /// Waits until everything that was written is with the kernel, which is not yet with the peer. May be dropped while it
-    /// waits, which changes nothing.
+    /// Waits until everything that was written is with the kernel, which is not yet with the peer. An error says how the
+    /// connection ended with which some of it was lost, while this waited or since the last flush; over a socket that comes
+    /// back, what [`Unsent::Keep`](super::Unsent::Keep) keeps is waited for. May be dropped while it waits, which changes
+    /// nothing.
     pub async fn flush(&self) -> Result<(), End> {
         self.shared.flush().await
     }

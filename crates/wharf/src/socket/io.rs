@@ -111,7 +111,7 @@ impl Io {
                 path.is_some_and(|path| path.unacknowledged > 0 || path.unanswered > 0)
             }
             Self::Peer(peer) => {
-                peer.peers.receive(&peer.socket, None);
+                peer.peers.receive(&peer.socket);
                 false
             }
             Self::Stream(_, None) | Self::Datagrams(_) => false,
@@ -193,7 +193,7 @@ fn poll_write_stream(
         return Poll::Ready(false);
     };
     if let Err(error) = outcome {
-        machine.handle_io_error(&error, now);
+        machine.handle_write_error(&error, now);
     }
     Poll::Ready(true)
 }

@@ -84,6 +84,13 @@ pub struct Machine {
     watch: Watch,
     /// Something waits to be sent, and none of it was taken until then.
     stall_due: Option<Millis>,
+    /// Nothing can be written any more, and why. What the peer said before that is still read.
+    write_failed: Option<End>,
+    /// How often messages went with a connection unsent, and how it ended the last time.
+    losses: u64,
+    last_loss: Option<End>,
+    /// How many of the losses a flush has told.
+    losses_told: u64,
     /// Closing takes no longer.
     close_due: Option<Millis>,
     /// What [`handle_path`](Self::handle_path) was told last.
@@ -111,6 +118,10 @@ impl Machine {
             outgoing: Outgoing::default(),
             deframer: None,
             stall_due: None,
+            write_failed: None,
+            losses: 0,
+            last_loss: None,
+            losses_told: 0,
             close_due: None,
             is_unacknowledged: false,
             opened_at: Millis(0),
@@ -155,7 +166,8 @@ impl Machine {
             self.end(End::ClosedHere { unsent });
         } else if is_due(self.stall_due) {
             let stalled_ms = ms(self.parts.bounds.write_stall);
-            self.handle_end(End::NotReading { stalled_ms }, now);
+            let end = self.write_failed.take().unwrap_or(End::NotReading { stalled_ms });
+            self.handle_end(end, now);
         } else if self.state == State::Open && is_due(self.watch.due()) {
             // While this side does not read, nothing of the peer's can be seen, and its silence says nothing.
             if !self.wants_read() {
@@ -225,8 +237,8 @@ impl Machine {
         let random = self.rng.random_range(0.0..=1.0);
         let pause = backoff::delay_between(reconnect.shortest, reconnect.longest, self.failures, random);
         self.failures += 1;
-        let unsent = self.outgoing.lose(reconnect.unsent == Unsent::Keep);
-        self.tally.unsent += unsent as u64;
+        let keep = reconnect.unsent == Unsent::Keep;
+        let unsent = self.lose(keep, &end);
         self.disconnect();
         self.incoming.lost(Event::Lost { end, retry_in: pause, unsent });
         self.state = State::Pausing { until: now.after_ms(ms(pause)) };
@@ -237,10 +249,47 @@ impl Machine {
     }
 
     fn end(&mut self, end: End) {
-        self.tally.unsent += self.outgoing.lose(false) as u64;
+        self.lose(false, &end);
         self.disconnect();
         self.close_due = None;
         self.state = State::Ended(end);
+    }
+
+    /// The queue loses what does not outlive the connection; how many messages that are.
+    fn lose(&mut self, keep: bool, end: &End) -> usize {
+        let held_by_transport = self.outgoing.wants_flush();
+        let unsent = self.outgoing.lose(keep);
+        self.tally.unsent += unsent as u64;
+        if unsent > 0 || held_by_transport {
+            self.losses += 1;
+            self.last_loss = Some(end.clone());
+        }
+        unsent
+    }
+
+    /// How many losses a flush that begins now knows of.
+    pub fn losses_told(&self) -> u64 {
+        self.losses_told
+    }
+
+    /// Whether everything that was written is with the kernel; the end, if some of it never will be. A loss is told to
+    /// all flushes that wait, or else to the next.
+    pub fn poll_flushed(&mut self, losses_known: u64) -> Option<Result<(), End>> {
+        if self.losses > losses_known {
+            self.losses_told = self.losses;
+            return self.last_loss.clone().map(Err);
+        }
+        match &self.state {
+            State::Ended(end) if end.is_clean() => Some(Ok(())),
+            State::Ended(end) => Some(Err(end.clone())),
+            _ if self.outgoing.is_done() || self.ours == Half::Finished => Some(Ok(())),
+            _ => self.write_failed.clone().filter(|_| !self.returns()).map(Err),
+        }
+    }
+
+    /// Whether another connection follows this one.
+    fn returns(&self) -> bool {
+        self.parts.reconnect.is_some() && self.ours == Half::Open
     }
 
     /// Nobody drives the machine any more.
@@ -253,6 +302,7 @@ impl Machine {
     fn disconnect(&mut self) {
         self.deframer = None;
         self.stall_due = None;
+        self.write_failed = None;
         self.watch.close();
     }
 
@@ -273,6 +323,7 @@ impl Machine {
     pub fn has_room(&self) -> bool {
         self.outgoing.has_room(self.parts.bounds.queue_bytes)
             || self.ours != Half::Open
+            || self.write_failed.is_some()
             || self.ended().is_some()
     }
 

@@ -149,16 +149,11 @@ impl Shared {
 
     /// Waits until everything that was written is with the kernel.
     pub async fn flush(&self) -> Result<(), End> {
+        let losses_known = self.machine().losses_told();
         loop {
             let room = self.room.notified();
-            {
-                let machine = self.machine();
-                match machine.ended() {
-                    Some(end) if !end.is_clean() => return Err(end.clone()),
-                    Some(_) => return Ok(()),
-                    None if machine.is_sent() => return Ok(()),
-                    None => {}
-                }
+            if let Some(flushed) = self.machine().poll_flushed(losses_known) {
+                return flushed;
             }
             room.await;
         }

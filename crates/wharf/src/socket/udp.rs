@@ -50,6 +50,8 @@ struct Table {
     /// How many there may be.
     most: usize,
     parts: Arc<Parts>,
+    /// Where new peers wait to be taken. Gone with the task that receives, which the peers' own tasks may outlive.
+    accepted: mpsc::WeakSender<Socket>,
     refused: Arc<AtomicU64>,
     /// Holds one datagram.
     buffer: Box<[u8]>,
@@ -74,16 +76,14 @@ pub async fn receive_all(
         let idle = Heartbeat::every(UDP_IDLE).within(Duration::ZERO);
         Arc::make_mut(&mut parts).heartbeat = Some(idle);
     }
-    let buffer = vec![0; DATAGRAM_BYTES].into();
-    let table = Table { peers: HashMap::new(), most, parts, refused, buffer };
-    let peers = Arc::new(Peers { table: Mutex::new(table), gone: Notify::new() });
+    let peers = Arc::new(Peers::new(parts, most, &accepted, refused));
     loop {
         tokio::select! {
             ready = socket.readable() => {
                 if ready.is_err() {
                     return;
                 }
-                peers.receive(&socket, Some(&accepted));
+                peers.receive(&socket);
                 // More may have come than one turn takes.
                 tokio::task::yield_now().await;
             }
@@ -97,15 +97,22 @@ pub async fn receive_all(
 }
 
 impl Peers {
+    fn new(parts: Arc<Parts>, most: usize, accepted: &mpsc::Sender<Socket>, refused: Arc<AtomicU64>) -> Self {
+        let buffer = vec![0; DATAGRAM_BYTES].into();
+        let accepted = accepted.downgrade();
+        let table = Table { peers: HashMap::new(), most, parts, accepted, refused, buffer };
+        Self { table: Mutex::new(table), gone: Notify::new() }
+    }
+
     fn table(&self) -> MutexGuard<'_, Table> {
         // A closure of the user's that panicked left the table as it was.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands what has come to whom it is for. New peers have a place only where `accepted` is.
-    pub fn receive(self: &Arc<Self>, socket: &Arc<UdpSocket>, accepted: Option<&mpsc::Sender<Socket>>) {
+    /// Hands what has come to whom it is for, whoever of those that share the socket asks.
+    pub fn receive(self: &Arc<Self>, socket: &Arc<UdpSocket>) {
         for _ in 0..DATAGRAMS_A_TURN {
-            let received = self.table().receive_one(socket, accepted);
+            let received = self.table().receive_one(socket);
             match received {
                 Ok(Some(fresh)) => self.welcome(fresh, socket),
                 Ok(None) => {}
@@ -133,11 +140,7 @@ impl Peers {
 }
 
 impl Table {
-    fn receive_one(
-        &mut self,
-        socket: &UdpSocket,
-        accepted: Option<&mpsc::Sender<Socket>>,
-    ) -> io::Result<Option<Fresh>> {
+    fn receive_one(&mut self, socket: &UdpSocket) -> io::Result<Option<Fresh>> {
         let (length, peer) = socket.try_recv_from(&mut self.buffer)?;
         let datagram = &mut self.buffer[..length];
         if let Some(shared) = self.peers.get(&peer) {
@@ -145,8 +148,8 @@ impl Table {
             return Ok(None);
         }
         let has_room = self.peers.len() < self.most;
-        let place =
-            accepted.filter(|_| has_room).and_then(|accepted| accepted.clone().try_reserve_owned().ok());
+        let accepted = self.accepted.upgrade().filter(|_| has_room);
+        let place = accepted.and_then(|accepted| accepted.try_reserve_owned().ok());
         let Some(place) = place else {
             self.refused.fetch_add(1, Relaxed);
             return Ok(None);
@@ -169,5 +172,27 @@ fn hand_in(shared: &Shared, datagram: &mut [u8]) {
     if handed.is_err() {
         let end = End::Failed("a closure of the heartbeat panicked".into());
         shared.ask(|machine, _| machine.abandon(end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_strangers_first_datagram_is_taken_in_by_whoever_looks_at_the_socket() {
+        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let (accepted, mut receiver) = mpsc::channel(1);
+        let refused = Arc::new(AtomicU64::new(0));
+        let peers = Arc::new(Peers::new(Arc::default(), 2, &accepted, refused.clone()));
+        let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        stranger.send_to(b"hello", socket.local_addr().unwrap()).await.unwrap();
+        socket.readable().await.unwrap();
+        // A peer that is there already is to be judged.
+        let peer = "127.0.0.1:9".parse().unwrap();
+        assert!(!Io::Peer(PeerIo { socket, peer, peers, waiting: None }).look());
+        let taken = receiver.try_recv().expect("the stranger has a place");
+        assert_eq!(taken.read().await.unwrap().as_deref(), Some(&b"hello"[..]));
+        assert_eq!(refused.load(Relaxed), 0);
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpListener;
-use wharf::socket::{End, Heartbeat, Listener, Socket};
+use tokio::{io::AsyncWriteExt, net::TcpListener};
+use wharf::socket::{Bounds, End, Heartbeat, Listener, Socket, WriteError};
 use wharf_proto::framing::Lines;
 
 use crate::rig::{soon, text};
@@ -27,6 +27,30 @@ async fn a_reset_is_told_as_one() {
     socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
     drop(peer);
     assert_eq!(soon(socket.read()).await, Err(End::Reset));
+}
+
+#[tokio::test]
+async fn what_a_peer_said_before_it_reset_is_read_although_writing_to_it_fails() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    // Most of what comes waits with the kernel.
+    let bounds = Bounds { read_ahead_bytes: 1_000, ..Bounds::default() };
+    let socket = Socket::connect(&address).framing(Lines).bounds(bounds).await.unwrap();
+    let (mut peer, _) = listener.accept().await.unwrap();
+    let lines: Vec<String> = (0..5_000).map(|number| format!("line {number}")).collect();
+    peer.write_all((lines.join("\n") + "\n").as_bytes()).await.unwrap();
+    socket.write(b"got some").await.unwrap();
+    soon(socket.flush()).await.unwrap();
+    socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    socket.write(b"got more").await.unwrap();
+    assert_eq!(soon(socket.flush()).await, Err(End::Reset));
+    assert_eq!(socket.write(b"again").await, Err(WriteError::Ended(End::Reset)));
+    for line in &lines {
+        assert_eq!(&text(&socket).await, line);
+    }
+    assert_eq!(soon(socket.read()).await, Err(End::Reset));
+    assert_eq!(socket.tally().unsent, 1);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     net::TcpListener,
+    time::timeout,
 };
 use wharf::socket::{End, Event, Listener, Reconnect, Socket, Unsent, WriteError};
 use wharf_proto::framing::Lines;
@@ -86,6 +87,38 @@ async fn messages_are_refused_while_away_where_that_is_asked_for() {
     // Closing does not wait for the next attempt.
     soon(client.close()).await.unwrap();
     assert_eq!(client.read().await, Ok(None));
+}
+
+#[tokio::test]
+async fn flushing_fails_where_messages_went_with_the_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let reconnect = quick().unsent(Unsent::Refuse);
+    for flushes_before in [true, false] {
+        let client = Socket::connect(&address).framing(Lines).reconnect(reconnect.clone()).await.unwrap();
+        let (peer, _) = listener.accept().await.unwrap();
+        // Until the kernel's buffers are full, and then the queue.
+        while let Ok(written) = timeout(Duration::from_millis(200), client.write(&[b'x'; 10_000])).await {
+            written.unwrap();
+        }
+        let lose = || {
+            socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+            drop(peer);
+        };
+        let flushed = if flushes_before {
+            let (flushed, ()) = tokio::join!(biased; soon(client.flush()), async { lose() });
+            flushed
+        } else {
+            lose();
+            while !matches!(soon(client.next_event()).await.unwrap(), Some(Event::Lost { .. })) {}
+            soon(client.flush()).await
+        };
+        assert_eq!(flushed, Err(End::Reset), "flush before the loss: {flushes_before}");
+        // It is told once.
+        assert_eq!(soon(client.flush()).await, Ok(()));
+        let _again = soon(listener.accept()).await.unwrap();
+        soon(client.close()).await.unwrap_or_default();
+    }
 }
 
 #[tokio::test]

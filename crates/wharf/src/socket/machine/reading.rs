@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use wharf_core::time::Millis;
 use wharf_proto::wire::{DeframeLimits, Deframer, Incoming as Found};
 
-use super::{Half, Machine, State};
+use super::{Half, Machine, State, ms};
 use crate::socket::{End, Event};
 
 impl Machine {
@@ -112,11 +112,13 @@ impl Machine {
         if self.state != State::Open || self.theirs_ended {
             return;
         }
+        if let Some(end) = self.write_failed.take() {
+            return self.handle_end(end, now);
+        }
         let held = self.deframer.as_ref().map_or(0, |deframer| deframer.held_bytes());
-        let returns = self.parts.reconnect.is_some() && self.ours == Half::Open;
         if held > 0 {
             self.handle_end(End::CutShort { held }, now);
-        } else if returns {
+        } else if self.returns() {
             // Half a connection is of no use to who wants a whole one.
             self.handle_end(End::ClosedByPeer, now);
         } else if self.ours == Half::Finished {
@@ -127,8 +129,26 @@ impl Machine {
         }
     }
 
+    /// Writing to a stream failed. A peer that is gone may have said much before, which the kernel still has: that is read
+    /// to its end first. One that comes back waits for whoever reads no longer than for a peer that takes nothing.
+    pub fn handle_write_error(&mut self, error: &std::io::Error, now: Millis) {
+        let mut end = End::of_io(error);
+        if end != End::Reset || self.state != State::Open || self.theirs_ended {
+            return self.handle_io_error(error, now);
+        }
+        if self.ours == Half::Finished {
+            // A beat or an answer that came behind our own end, which nobody misses.
+            end = End::ClosedHere { unsent: 0 };
+        }
+        self.write_failed = Some(end);
+        self.stall_due = self.returns().then(|| now.after_ms(ms(self.parts.bounds.write_stall)));
+    }
+
     /// Reading or writing failed.
     pub fn handle_io_error(&mut self, error: &std::io::Error, now: Millis) {
+        if let Some(end) = self.write_failed.take() {
+            return self.handle_end(end, now);
+        }
         let end = match End::of_io(error) {
             End::CutShort { .. } => {
                 // TLS's own end is missing. Where the framing says that nothing is, that is only bad manners.

@@ -60,7 +60,7 @@ impl Side {
             match done {
                 Ok(()) => moved = true,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => self.machine.handle_io_error(&error, now),
+                Err(error) => self.machine.handle_write_error(&error, now),
             }
         }
         let mut buffer = [0; 256];
@@ -656,5 +656,27 @@ fn nothing_is_mixed_up_twice_or_without_bound_whatever_befalls_a_socket_that_com
     assert!(
         received_in_all > 5_000 && connections > 300,
         "{received_in_all} messages, {connections} connections"
+    );
+}
+
+#[test]
+fn who_comes_back_waits_for_a_slow_reader_no_longer_than_for_a_peer_that_takes_nothing() {
+    let reconnect = Some(Reconnect::default());
+    let (mut machine, now) = alone(Parts { reconnect, bounds: small(), ..lines() });
+    assert!(machine.try_write(b"kept", now).unwrap());
+    machine.handle_bytes(&mut b"said before\n".repeat(100), now);
+    machine.handle_write_error(&ErrorKind::BrokenPipe.into(), now);
+    assert_eq!((machine.step(), machine.slices(&mut [IoSlice::new(&[])])), (Step::Converse, 0));
+    assert!(machine.try_write(b"kept too", now).unwrap());
+    assert_eq!(machine.poll_flushed(0), None);
+    let stall = ms(Bounds::default().write_stall);
+    assert_eq!(machine.poll_timeout(), Some(now.after_ms(stall)));
+    machine.handle_timeout(now.after_ms(stall));
+    let events: Vec<Event> = std::iter::from_fn(|| machine.poll_event()).collect();
+    assert_eq!(events.len(), 101);
+    assert!(
+        matches!(events.last(), Some(Event::Lost { end: End::Reset, unsent: 0, .. })),
+        "{:?}",
+        events.last()
     );
 }

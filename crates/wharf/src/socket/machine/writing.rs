@@ -27,6 +27,11 @@ impl Machine {
             State::Dialing | State::Pausing { .. } if refuses => return Err(WriteError::NotConnected),
             _ => {}
         }
+        match &self.write_failed {
+            Some(_) if refuses => return Err(WriteError::NotConnected),
+            Some(end) if !self.returns() => return Err(WriteError::Ended(end.clone())),
+            _ => {}
+        }
         let bound = self.parts.bounds.message_bytes;
         let too_long = |limit, mend| WriteError::TooLong { bytes: message.len(), limit, mend };
         if self.parts.framing.is_some() && message.len() > bound {
@@ -54,7 +59,7 @@ impl Machine {
 
     /// What is to be written next to the stream; how many slices that is.
     pub fn slices<'a>(&'a self, into: &mut [IoSlice<'a>]) -> usize {
-        if self.state == State::Open { self.outgoing.slices(into) } else { 0 }
+        if self.state == State::Open && self.write_failed.is_none() { self.outgoing.slices(into) } else { 0 }
     }
 
     /// The datagram that is to be sent next.
@@ -84,7 +89,10 @@ impl Machine {
 
     /// Whether the driver is to have the transport hand on what it holds.
     pub fn wants_flush(&self) -> bool {
-        self.state == State::Open && self.outgoing.is_empty() && self.outgoing.wants_flush()
+        self.state == State::Open
+            && self.write_failed.is_none()
+            && self.outgoing.is_empty()
+            && self.outgoing.wants_flush()
     }
 
     /// The transport holds nothing.
@@ -97,7 +105,10 @@ impl Machine {
 
     /// Whether the driver is to end our half.
     pub fn wants_finish(&self) -> bool {
-        self.state == State::Open && self.ours == Half::Finishing && self.outgoing.is_done()
+        self.state == State::Open
+            && self.write_failed.is_none()
+            && self.ours == Half::Finishing
+            && self.outgoing.is_done()
     }
 
     /// Our half has ended.
@@ -113,7 +124,8 @@ impl Machine {
 
     /// Begins to wait for a byte to be taken, if something waits.
     pub(super) fn watch_writes(&mut self, now: Millis) {
-        if self.stall_due.is_none() && !self.outgoing.is_done() && self.carrier == Carrier::Stream {
+        let may_write = self.carrier == Carrier::Stream && self.write_failed.is_none();
+        if self.stall_due.is_none() && !self.outgoing.is_done() && may_write {
             self.stall_due = Some(now.after_ms(ms(self.parts.bounds.write_stall)));
         }
     }
