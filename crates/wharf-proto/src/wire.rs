@@ -63,6 +63,10 @@ pub trait Conversation: Send + 'static {
     ) -> Result<(), PeerError>;
     /// Appends one message that says `event`. On an error `out` is as it was.
     fn encode(&mut self, event: Event<'_>, out: &mut BytesMut) -> Result<Encoded, Inexpressible>;
+    /// No answer to [`Push::Ask`] of this number is expected any more.
+    fn forget_question(&mut self, number: u32) {
+        let _ = number;
+    }
     /// False where each broadcast must be encoded for this connection alone, by [`Conversation::encode`].
     fn shares_broadcasts(&self) -> bool {
         true

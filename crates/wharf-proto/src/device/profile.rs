@@ -8,7 +8,7 @@ use std::sync::{
 use bytes::BytesMut;
 
 use super::{
-    conversation::DeviceConversation,
+    conversation::{ASKED, DeviceConversation},
     down::Down,
     error::ProfileError,
     framing::DeviceFraming,
@@ -156,6 +156,17 @@ impl Profile {
     /// Whether its devices can be asked for something ([`Push::Ask`](crate::message::Push::Ask)).
     pub fn answers_requests(&self) -> bool {
         self.request.is_some()
+    }
+
+    /// How many questions may be open at once, so that no answer is taken for another's: one where answers come without
+    /// a number, as many as its bits tell apart otherwise, [`ASKED`] at the most.
+    pub fn questions_at_once(&self) -> usize {
+        self.request.as_ref().map_or(ASKED, |request| request.at_once().min(ASKED))
+    }
+
+    /// The number of a question, as its devices are told it. Two that are open must differ in it.
+    pub fn shown_number(&self, number: u32) -> u32 {
+        self.request.as_ref().map_or(number, |request| request.shown(number))
     }
 
     /// Whether a device could be asked for this.

@@ -49,6 +49,16 @@ impl Asking {
         Ok(Self { template, answer, seq, mask: u32::MAX >> (32 - spec.seq_bits), publish: spec.publish })
     }
 
+    /// Whether an answer does not say what it answers.
+    pub fn is_ordered(&self) -> bool {
+        self.seq.is_none()
+    }
+
+    /// How many requests a device can tell apart.
+    pub fn at_once(&self) -> usize {
+        if self.is_ordered() { 1 } else { usize::try_from(self.mask).unwrap_or(usize::MAX).saturating_add(1) }
+    }
+
     /// The number of a request, as the device is told it.
     pub fn shown(&self, number: u32) -> u32 {
         number & self.mask
@@ -67,7 +77,7 @@ impl Asking {
     pub fn explain(&self) -> String {
         match &self.seq {
             Some(seq) => format!("by the number in `{seq}`"),
-            None => "in order".to_owned(),
+            None => "in order, one at a time".to_owned(),
         }
     }
 }

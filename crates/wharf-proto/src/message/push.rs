@@ -24,7 +24,10 @@ pub enum Push {
     Message {
         data: Data,
     },
-    /// A question to a client that answers with [`Request::Answer`](super::Request::Answer) under the same number.
+    /// A question to a client that answers with [`Request::Answer`](super::Request::Answer) under the same number. Says
+    /// nothing where its answer could be taken for that of another open question
+    /// ([`Profile::questions_at_once`](crate::device::Profile::questions_at_once)); a question is open until it is
+    /// answered or forgotten ([`Conversation::forget_question`](crate::wire::Conversation::forget_question)).
     Ask {
         id: u32,
         data: Data,

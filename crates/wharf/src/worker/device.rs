@@ -23,6 +23,9 @@ use crate::{
 /// The most bytes before the login. LIMITS.md, `login_bytes`.
 pub(super) const LOGIN_BYTES: usize = 16 * 1024;
 
+/// So long the answer to a question that ran out is still taken for that, and not for another's. LIMITS.md, `LATE_MS`.
+const LATE_MS: u64 = 5_000;
+
 /// What is kept for a connection of a device listener.
 pub struct Device {
     /// Where it came in.
@@ -34,8 +37,10 @@ pub struct Device {
 /// A question that the device has not answered.
 struct Ask {
     id: u32,
+    /// When whoever asked is told that no answer came; after that, when none is expected any more.
     due: Millis,
-    answer: oneshot::Sender<Result<Data, AskFailure>>,
+    /// None once whoever asked was told so.
+    answer: Option<oneshot::Sender<Result<Data, AskFailure>>>,
 }
 
 impl Device {
@@ -126,7 +131,9 @@ impl Worker {
         self.node.devices.registry.release(listener, device, place);
         let Some(device) = self.connections.at(index).and_then(Connection::device_mut) else { return };
         for ask in device.asks.drain(..) {
-            let _ = ask.answer.send(Err(AskFailure::Ended)); // Whoever asked may be gone.
+            if let Some(answer) = ask.answer {
+                let _ = answer.send(Err(AskFailure::Ended)); // Whoever asked may be gone.
+            }
         }
     }
 
@@ -144,7 +151,7 @@ impl Worker {
             (Some(index), Ok(id)) => {
                 let due = self.now.after_ms(timeout_ms);
                 if let Some(device) = self.connections.at(index).and_then(Connection::device_mut) {
-                    device.asks.push(Ask { id, due, answer });
+                    device.asks.push(Ask { id, due, answer: Some(answer) });
                 }
                 self.schedule(index);
             }
@@ -160,12 +167,18 @@ impl Worker {
             return Err(AskFailure::Ended);
         }
         let device = connection.device_mut().ok_or(AskFailure::Ended)?;
-        if device.asks.len() >= ASKS_A_DEVICE {
-            return Err(AskFailure::TooMany);
-        }
-        let id = device.next_ask;
-        device.next_ask = id.checked_add(1).unwrap_or(1);
         let listener = usize::from(device.origin.listener);
+        let profile = &self.node.settings.devices.get(listener).ok_or(AskFailure::Ended)?.profile;
+        let at_once = ASKS_A_DEVICE.min(profile.questions_at_once());
+        if device.asks.len() >= at_once {
+            return Err(AskFailure::TooMany { at_once });
+        }
+        // An answer says no more of the number than the device gives back. Fewer questions are open than that tells apart.
+        let mut id = device.next_ask;
+        while device.asks.iter().any(|ask| profile.shown_number(ask.id) == profile.shown_number(id)) {
+            id = id.checked_add(1).unwrap_or(1);
+        }
+        device.next_ask = id.checked_add(1).unwrap_or(1);
         let push = Push::Ask { id, data };
         if let Ok(Encoded::Message(_)) = self.try_say(index, Event::Push(&push), true) {
             return Ok(id);
@@ -178,25 +191,33 @@ impl Worker {
         Err(AskFailure::NoWords(why.unwrap_or_else(|| "the device cannot be told this".to_owned()).into()))
     }
 
-    /// The device answered. An answer that nobody waits for any more came too late.
+    /// The device answered. An answer that nobody waits for any more came too late, and makes room for a question.
     pub(super) fn answered(&mut self, index: u32, id: u32, data: Data) {
         let Some(device) = self.connections.at(index).and_then(Connection::device_mut) else { return };
-        if let Some(at) = device.asks.iter().position(|ask| ask.id == id) {
-            let _ = device.asks.swap_remove(at).answer.send(Ok(data)); // Whoever asked may be gone.
+        let Some(at) = device.asks.iter().position(|ask| ask.id == id) else { return };
+        if let Some(answer) = device.asks.swap_remove(at).answer {
+            let _ = answer.send(Ok(data)); // Whoever asked may be gone.
         }
     }
 
-    /// Tells those who waited for too long.
+    /// Tells those who waited for too long, and forgets questions whose answers cannot be expected any more.
     pub(super) fn end_overdue_asks(&mut self, index: u32) {
         let now = self.now;
-        let Some(device) = self.connections.at(index).and_then(Connection::device_mut) else { return };
+        let Some(connection) = self.connections.at(index) else { return };
+        let Some(device) = connection.rare.as_mut().and_then(|rare| rare.device.as_deref_mut()) else {
+            return;
+        };
         if device.deadline() > now {
             return;
         }
-        let overdue: Vec<Ask> = device.asks.extract_if(.., |ask| ask.due <= now).collect();
-        for ask in overdue {
+        for ask in device.asks.iter_mut().filter(|ask| ask.due <= now) {
+            let Some(answer) = ask.answer.take() else { continue };
+            ask.due = now.after_ms(LATE_MS);
             self.node.devices.unanswered.bump();
-            let _ = ask.answer.send(Err(AskFailure::TimedOut));
+            let _ = answer.send(Err(AskFailure::TimedOut));
+        }
+        for ask in device.asks.extract_if(.., |ask| ask.due <= now) {
+            connection.conversation.forget_question(ask.id);
         }
     }
 }

@@ -87,8 +87,11 @@ pub enum AskFailure {
     Ended,
     /// Its profile has no words for the question; why.
     NoWords(Box<str>),
-    /// It has been asked as much as it may be at once.
-    TooMany,
+    /// It has been asked as much as it may be at once: so many questions.
+    TooMany {
+        /// At most [`ASKS_A_DEVICE`](crate::devices::ASKS_A_DEVICE), fewer where it could not tell so many apart.
+        at_once: usize,
+    },
     /// No answer came in time.
     TimedOut,
 }

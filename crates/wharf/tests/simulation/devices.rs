@@ -2,7 +2,10 @@
 //!
 //! They speak lines: `7` logs device 7 in, `say X` publishes, `= N X` answers question N.
 
-use std::io::{ErrorKind, IoSlice};
+use std::{
+    io::{ErrorKind, IoSlice},
+    sync::Arc,
+};
 
 use bytes::{BufMut, BytesMut};
 use tokio::sync::oneshot;
@@ -16,7 +19,9 @@ use wharf_proto::{
     PeerError,
     device::{
         Profile,
-        spec::{CutSpec, FrameSpec, FramingSpec, Junk, LoginSpec, ProfileSpec},
+        spec::{
+            CutSpec, FrameSpec, FramingSpec, Junk, LoginSpec, ProfileSpec, Publish, RequestSpec, TemplateSpec,
+        },
     },
     framing::{FramingId, lines::LineDeframer},
     message::{
@@ -155,9 +160,13 @@ fn unused_profile() -> ProfileSpec {
 }
 
 fn machine(replaces: bool) -> Machine {
+    machine_of(Profile::new(&unused_profile()).unwrap(), replaces)
+}
+
+fn machine_of(profile: Arc<Profile>, replaces: bool) -> Machine {
     let listener = DeviceListener {
         name: "tracker".into(),
-        profile: Profile::new(&unused_profile()).unwrap(),
+        profile,
         listen: Vec::new(),
         replaces,
         tls: None,
@@ -169,8 +178,12 @@ fn machine(replaces: bool) -> Machine {
 fn dial(machine: &mut Machine, worker: usize) -> Device {
     let parts =
         Parts { deframer: Box::new(LineDeframer::new(100)), conversation: Box::new(Speech::default()) };
+    dial_with(machine, worker, FramingId::Lines, parts)
+}
+
+fn dial_with(machine: &mut Machine, worker: usize, framing: FramingId, parts: Parts) -> Device {
     let shape = Shape {
-        framing: FramingId::Lines,
+        framing,
         kind: "device_tcp",
         parts: Some(parts),
         device: Some(DeviceOrigin { listener: 0, names: None, slot: None }),
@@ -288,7 +301,7 @@ fn a_device_is_asked_no_more_than_its_bound_at_once_and_only_what_its_profile_ca
     let mut waiting: Vec<_> = (0..ASKS_A_DEVICE).map(|_| ask(&mut machine, json("1"))).collect();
     let mut over = ask(&mut machine, json("1"));
     assert_eq!(device.hears(&mut machine).len(), ASKS_A_DEVICE);
-    assert_eq!(over.try_recv().unwrap(), Err(AskFailure::TooMany));
+    assert_eq!(over.try_recv().unwrap(), Err(AskFailure::TooMany { at_once: ASKS_A_DEVICE }));
     device.say("= 1 done");
     device.hears(&mut machine);
     assert!(waiting[0].try_recv().unwrap().is_ok());
@@ -297,4 +310,100 @@ fn a_device_is_asked_no_more_than_its_bound_at_once_and_only_what_its_profile_ca
     let Err(AskFailure::NoWords(why)) = wordless.try_recv().unwrap() else { panic!("it was asked") };
     assert!(why.contains("no [device.request]"), "{why}");
     assert_eq!(machine.connections(), 1, "the device does not suffer for it");
+}
+
+/// A device whose words come of a profile: `LOGIN 7` logs in, `ASK N X` is a question, and its answer `ANSWER X` holds no
+/// number, or `ANSWER N X`.
+fn asked_profile(request: RequestSpec) -> ProfileSpec {
+    let unused = unused_profile();
+    let lines = FramingSpec {
+        cut: CutSpec::Marks { escape: None },
+        end: b"\n".to_vec(),
+        max_bytes: 100,
+        ..unused.framing
+    };
+    let login = LoginSpec {
+        frame: pattern("LOGIN {id}"),
+        answer: Some(TemplateSpec::Text("welcome".into())),
+        ..unused.login
+    };
+    ProfileSpec { framing: lines, login, request: Some(request), ..unused_profile() }
+}
+
+fn pattern(text: &str) -> FrameSpec {
+    FrameSpec { pattern: Some(text.into()), ..FrameSpec::default() }
+}
+
+fn asked_machine(request: RequestSpec) -> (Machine, Device) {
+    let profile = Profile::new(&asked_profile(request)).unwrap();
+    let parts = Parts { deframer: profile.deframer(), conversation: profile.conversation() };
+    let mut machine = machine_of(profile, true);
+    let mut device = dial_with(&mut machine, 0, FramingId::Plain, parts);
+    device.say("LOGIN 7");
+    assert_eq!(device.hears(&mut machine), ["welcome"]);
+    (machine, device)
+}
+
+#[test]
+fn an_answer_without_a_number_is_never_taken_for_that_to_another_question() {
+    let (mut machine, mut device) = asked_machine(RequestSpec {
+        template: TemplateSpec::Text("ASK {data}".into()),
+        answer: pattern("ANSWER {said}"),
+        seq: None,
+        seq_bits: 32,
+        publish: Publish::Fields,
+    });
+    let refused = Err(AskFailure::TooMany { at_once: 1 });
+    let (mut first, mut early) = (ask(&mut machine, json("\"a\"")), ask(&mut machine, json("\"b\"")));
+    assert_eq!(device.hears(&mut machine), ["ASK a"]);
+    assert_eq!(early.try_recv().unwrap(), refused);
+    machine.pass_ms(2_100);
+    assert_eq!(first.try_recv().unwrap(), Err(AskFailure::TimedOut));
+    let mut early = ask(&mut machine, json("\"c\""));
+    assert!(device.hears(&mut machine).is_empty());
+    assert_eq!(early.try_recv().unwrap(), refused, "the first may still be answered");
+
+    machine.pass_ms(5_000);
+    let mut second = ask(&mut machine, json("\"d\""));
+    assert_eq!(device.hears(&mut machine), ["ASK d"]);
+    device.say("ANSWER d");
+    device.hears(&mut machine);
+    assert_eq!(second.try_recv().unwrap(), Ok(json(r#"{"said":"d"}"#)));
+
+    let mut third = ask(&mut machine, json("\"e\""));
+    assert_eq!(device.hears(&mut machine), ["ASK e"]);
+    machine.pass_ms(2_100);
+    assert_eq!(third.try_recv().unwrap(), Err(AskFailure::TimedOut));
+    device.say("ANSWER late");
+    device.hears(&mut machine);
+    let mut fourth = ask(&mut machine, json("\"f\""));
+    assert_eq!(device.hears(&mut machine), ["ASK f"], "the late answer makes room");
+    device.say("ANSWER f");
+    device.hears(&mut machine);
+    assert_eq!(fourth.try_recv().unwrap(), Ok(json(r#"{"said":"f"}"#)));
+}
+
+#[test]
+fn questions_whose_numbers_look_alike_are_not_open_at_once() {
+    let (mut machine, mut device) = asked_machine(RequestSpec {
+        template: TemplateSpec::Text("ASK {seq} {data}".into()),
+        answer: pattern("ANSWER {seq:digits} {said}"),
+        seq: Some("seq".into()),
+        seq_bits: 2,
+        publish: Publish::Fields,
+    });
+    let mut first: Vec<_> = (0..4).map(|_| ask(&mut machine, json("\"x\""))).collect();
+    assert_eq!(device.hears(&mut machine), ["ASK 1 x", "ASK 2 x", "ASK 3 x", "ASK 0 x"]);
+    let mut over = ask(&mut machine, json("\"x\""));
+    device.say("ANSWER 2 two");
+    device.hears(&mut machine);
+    assert_eq!(over.try_recv().unwrap(), Err(AskFailure::TooMany { at_once: 4 }));
+    assert!(first[1].try_recv().unwrap().is_ok());
+    let mut next = ask(&mut machine, json("\"y\""));
+    assert_eq!(device.hears(&mut machine), ["ASK 2 y"], "1 is still open");
+    device.say("ANSWER 1 one");
+    device.say("ANSWER 2 again");
+    device.hears(&mut machine);
+    assert_eq!(first[0].try_recv().unwrap(), Ok(json(r#"{"seq":"1","said":"one"}"#)));
+    assert_eq!(next.try_recv().unwrap(), Ok(json(r#"{"seq":"2","said":"again"}"#)));
 }

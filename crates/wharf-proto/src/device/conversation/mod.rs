@@ -290,8 +290,11 @@ impl DeviceConversation {
         let (State::Known(id), Some(request)) = (&self.state, &self.profile.request) else {
             return Encoded::Nothing;
         };
-        let content = Content::new(data);
         let shown = request.shown(number);
+        if self.asked.confuses((!request.is_ordered()).then_some(shown)) {
+            return Encoded::Nothing;
+        }
+        let content = Content::new(data);
         let filling = Filling { id, seq: shown, data: Some(&content), ..Filling::default() };
         match self.profile.say(&request.template, &filling, out) {
             Ok(()) => {
@@ -355,6 +358,10 @@ impl Conversation for DeviceConversation {
             Event::Push(push) => self.push(push, out),
         };
         Ok(if out.len() == begun { Encoded::Nothing } else { encoded })
+    }
+
+    fn forget_question(&mut self, number: u32) {
+        self.asked.forget(number);
     }
 
     /// Each device is told in words that hold its id.

@@ -55,25 +55,41 @@ impl Asked {
         self.0.is_empty()
     }
 
-    /// The device was asked. At the bound nobody waits any more for the oldest: the caller's time limit is long over.
+    /// Whether an answer could be that of another question too: one that was told the same number, or any where the
+    /// device answers in order and says none.
+    pub fn confuses(&self, shown: Option<u32>) -> bool {
+        shown.map_or(!self.is_empty(), |shown| self.0.iter().any(|(known, _)| *known == shown))
+    }
+
+    /// Nobody waits for the answer to this question any more, and none is expected.
+    pub fn forget(&mut self, number: u32) {
+        self.0.retain(|(_, known)| *known != number);
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
+        if self.0.is_empty() {
+            self.0 = VecDeque::new();
+        }
+    }
+
+    /// The device was asked what confuses nobody. At the bound nobody waits any more for the oldest: the caller's time
+    /// limit is long over.
     pub fn push(&mut self, shown: u32, number: u32) {
-        self.0.retain(|(known, _)| *known != shown);
         if self.0.len() == ASKED {
             self.0.pop_front();
         }
         self.0.push_back((shown, number));
     }
 
-    /// The caller's number of the question that was answered: this one, or the oldest.
+    /// The caller's number of the question that was answered: this one, or the only one.
     pub fn take(&mut self, shown: Option<u32>) -> Option<u32> {
         let at = match shown {
             Some(shown) => self.0.iter().position(|(known, _)| *known == shown)?,
             None => 0,
         };
         let (_, number) = self.0.remove(at)?;
-        if self.0.is_empty() {
-            self.0 = VecDeque::new();
-        }
+        self.give_back();
         Some(number)
     }
 }

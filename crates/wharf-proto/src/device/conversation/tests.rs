@@ -283,23 +283,39 @@ fn a_question_is_told_with_its_number_and_its_answer_is_known_by_it() {
 }
 
 #[test]
-fn a_narrow_number_is_known_by_its_low_bits_and_none_by_order() {
+fn a_narrow_number_is_known_by_its_low_bits_and_names_one_question_at_a_time() {
     let mut narrow = binary_tracker();
     narrow.request.as_mut().unwrap().seq_bits = 8;
     let mut wire = Wire::new(&narrow);
     wire.send(LOGIN);
     assert_eq!(ask(&mut wire, 0x0102, "\"A\"")[5..9], [0, 0, 0, 2]);
+    assert_eq!(wire.profile.questions_at_once(), ASKED);
+    assert!(ask(&mut wire, 0x0202, "\"B\"").is_empty(), "its answer would be taken for that to 0x0102");
     assert_eq!(wire.send_message(b"\x15\x04\x00\x00\x00\x02\x00\x09")[0].id, 0x0102);
+    assert!(!ask(&mut wire, 0x0202, "\"B\"").is_empty());
+    narrow.request.as_mut().unwrap().seq_bits = 3;
+    assert_eq!(profile(&narrow).questions_at_once(), 8);
+}
+
+#[test]
+fn answers_without_a_number_are_to_the_one_question_that_is_open() {
     let mut ordered = binary_tracker();
     ordered.request.as_mut().unwrap().seq = None;
     ordered.request.as_mut().unwrap().publish = Publish::Hex;
     let mut wire = Wire::new(&ordered);
     wire.send(LOGIN);
-    ask(&mut wire, 7, "\"A\"");
-    ask(&mut wire, 8, "\"B\"");
+    let answer = b"\x15\x04\xff\xff\xff\xff\x00\x09";
+    assert_eq!(wire.profile.questions_at_once(), 1);
     for id in [7, 8] {
-        assert_eq!(wire.send_message(b"\x15\x04\xff\xff\xff\xff\x00\x09")[0].id, id);
+        assert!(!ask(&mut wire, id, "\"A\"").is_empty());
+        assert!(ask(&mut wire, 9, "\"B\"").is_empty(), "the answer to {id} would be taken for its");
+        assert_eq!(wire.send_message(answer)[0].id, id);
     }
+    assert!(!ask(&mut wire, 10, "\"A\"").is_empty());
+    wire.conversation.forget_question(10);
+    assert!(wire.send_message(answer).is_empty(), "nobody waits for it");
+    assert!(!ask(&mut wire, 11, "\"A\"").is_empty());
+    assert_eq!(wire.send_message(answer)[0].id, 11);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use wharf_proto::{
 
 use super::{Failure, Outcome};
 use crate::{
-    devices::{ASKS_A_DEVICE, ASKS_A_NODE, Found, Place},
+    devices::{ASKS_A_NODE, Found, Place},
     node::Node,
     worker::{AskFailure, DeviceAsk, ToWorker},
 };
@@ -94,8 +94,12 @@ fn refused(failure: AskFailure, device: &str, timeout_ms: u64) -> ErrorReply {
         AskFailure::Ended => not_connected(device),
         AskFailure::NoWords(why) => ErrorReply::NOT_AVAILABLE
             .with_message(format!("the device's [device.request] has no words for this: {why}")),
-        AskFailure::TooMany => ErrorReply::TOO_MANY_REQUESTS
-            .with_message(format!("{ASKS_A_DEVICE} questions wait for device {device:?} already")),
+        AskFailure::TooMany { at_once: 1 } => ErrorReply::TOO_MANY_REQUESTS.with_message(format!(
+            "device {device:?} answers one question at a time, and may still answer the last; ask again in a few seconds"
+        )),
+        AskFailure::TooMany { at_once } => ErrorReply::TOO_MANY_REQUESTS.with_message(format!(
+            "{at_once} questions wait for device {device:?} already, or ran out just now; ask again in a few seconds"
+        )),
         AskFailure::TimedOut => ErrorReply {
             code: NO_ANSWER,
             message: format!("device {device:?} did not answer within {timeout_ms} ms").into(),
