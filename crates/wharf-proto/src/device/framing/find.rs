@@ -111,11 +111,14 @@ impl Plan {
         let longest = max + self.sum_within();
         let from = self.content_at();
         let at = from.max(*scan);
-        if let Some(end) = memmem::find(&bytes[at..], &self.end) {
+        // An end behind the longest frame is none of this one: to look so far for each place where a frame may begin
+        // would cost the square of what is read.
+        let near = &bytes[..bytes.len().min(from + longest + self.end.len())];
+        if let Some(end) = near.get(at..).and_then(|rest| memmem::find(rest, &self.end)) {
             return self.marked(bytes, at + end, longest);
         }
         // The last bytes may be the first of an end.
-        *scan = at.max(bytes.len().saturating_sub(self.end.len() - 1));
+        *scan = at.max(near.len().saturating_sub(self.end.len() - 1));
         if *scan - from > longest { Found::TooLong } else { Found::Need(0) }
     }
 
@@ -125,9 +128,14 @@ impl Plan {
         let first = self.end[0];
         let again = if self.is_between_marks() { first } else { self.start[0] };
         let mut at = from.max(*scan);
-        while let Some(found) = memchr::memchr3(escape.byte, first, again, &bytes[at..]) {
+        // As above: nothing that stands further away can end this frame.
+        let farthest = from + longest + self.end.len().max(self.start.len()) + 2;
+        let near = &bytes[..bytes.len().min(farthest)];
+        while let Some(found) =
+            near.get(at..).and_then(|rest| memchr::memchr3(escape.byte, first, again, rest))
+        {
             at += found;
-            let rest = &bytes[at..];
+            let rest = &near[at..];
             if rest[0] == escape.byte {
                 if escape.hides() && rest.len() < 2 {
                     break;
@@ -145,11 +153,10 @@ impl Plan {
             }
         }
         // Either nothing more is there, or what is there may be the first byte of something.
-        let is_open = at < bytes.len()
-            && (bytes[at] == escape.byte
-                || self.end.starts_with(&bytes[at..])
-                || self.start.starts_with(&bytes[at..]));
-        *scan = if is_open { at } else { bytes.len() };
+        let is_open = near.get(at..).is_some_and(|rest| {
+            rest.first() == Some(&escape.byte) || self.end.starts_with(rest) || self.start.starts_with(rest)
+        }) && at < near.len();
+        *scan = if is_open { at } else { at.max(near.len()) };
         if *scan - from > longest { Found::TooLong } else { Found::Need(0) }
     }
 

@@ -328,3 +328,25 @@ fn what_cannot_be_is_refused_with_its_key_and_the_mend() {
         assert!(error.message.contains(words), "{error}");
     }
 }
+
+#[test]
+fn a_far_end_is_not_looked_for_from_each_place_where_a_frame_may_begin() {
+    const STARTS: usize = 100_000;
+    // From each start to the far end these would be over a trillion bytes to look at: minutes.
+    let far = [&[b'.'; 16 * 1024 * 1024][..], b"#"].concat();
+    let literal = EscapeSpec { byte: b'!', how: EscapeHow::Literal, also: Vec::new() };
+    for (escape, starts) in [(None, "*".repeat(STARTS)), (Some(literal), "!*".repeat(STARTS))] {
+        let spec = FramingSpec {
+            junk: Junk::Skip { limit: usize::MAX },
+            ..spec(CutSpec::Marks { escape }, b"*", b"#")
+        };
+        let mut stream = [b"*", starts.as_bytes(), &far, b"*good#"].concat();
+        let mut messages = Vec::new();
+        let fed = DeviceFraming::new(&spec).unwrap().reader().feed_pieces(&mut stream, &mut |piece| {
+            if let Piece::Message(_, message) = piece {
+                messages.push(message.to_vec());
+            }
+        });
+        assert!(fed.is_ok() && messages == [b"good"], "{messages:?}");
+    }
+}
