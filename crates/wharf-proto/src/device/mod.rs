@@ -42,7 +42,7 @@ pub use self::{
     error::ProfileError,
     framing::{DeviceFraming, FrameReader, Unframeable},
     login::ID_BYTES,
-    profile::{Counts, HeartbeatPolicy, Profile, RULES},
+    profile::{Counts, HeartbeatPolicy, LONGEST_BEAT_MS, LONGEST_SILENCE_MS, MOST_PINGS, Profile, RULES},
     read::{FIELD_NAME_BYTES, FIELDS},
     trial::{Step, StepKind},
 };

@@ -27,6 +27,15 @@ use crate::{
 /// The most rules of one kind (up, down, members of an object) that a description may have. LIMITS.md, `RULES`.
 pub const RULES: usize = 64;
 
+/// The longest time between two heartbeats, in milliseconds: a day. LIMITS.md, `LONGEST_BEAT_MS`.
+pub const LONGEST_BEAT_MS: u64 = 86_400_000;
+
+/// The longest silence of a device, in milliseconds: 15 days. LIMITS.md, `LONGEST_SILENCE_MS`.
+pub const LONGEST_SILENCE_MS: u64 = 15 * LONGEST_BEAT_MS;
+
+/// The most pings in a row that a device may leave unanswered. LIMITS.md, `MOST_PINGS`.
+pub const MOST_PINGS: u32 = 15;
+
 /// A kind of device. Shared by all its connections.
 #[derive(Debug)]
 pub struct Profile {
@@ -245,8 +254,11 @@ impl Beat {
         if spec.only && rule.is_none() {
             return fault("only", "no frame is a heartbeat; say which are");
         }
-        if spec.interval_ms == 0 {
-            return fault("interval", "write how often something must come, such as \"60s\"");
+        if !(1..=LONGEST_BEAT_MS).contains(&spec.interval_ms) {
+            return fault(
+                "interval",
+                "write how often something must come, such as \"60s\", and at most a day",
+            );
         }
         let answer = spec.answer.as_ref().map(|answer| Template::new(answer, scope)).transpose();
         let answer = answer.map_err(|error| error.below("answer"))?;
@@ -258,6 +270,18 @@ impl Beat {
             pings: send.is_some(),
             only: spec.only,
         };
+        if policy.pings && !(1..=MOST_PINGS).contains(&policy.misses) {
+            let message = format!(
+                "write a number from 1 to {MOST_PINGS}: how many pings (`send`) in a row may stay without an answer"
+            );
+            return fault("misses", &message);
+        }
+        if policy.silence_ms() > LONGEST_SILENCE_MS {
+            return fault(
+                "misses",
+                "`interval` x (`misses` + 1) is more than 15 days; write a smaller number",
+            );
+        }
         Ok(Self { rule, answer, send, policy })
     }
 }

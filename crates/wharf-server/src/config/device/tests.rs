@@ -87,7 +87,7 @@ match = [{ at = 0, hex = "02" }]
 answer = { hex = "82" }
 send = { hex = "83 {now:bcd6}" }
 interval = "30s"
-misses = 0
+misses = 1
 only = true
 [[device.up]]
 match = [{ at = 0, hex = "03" }]
@@ -124,6 +124,21 @@ framing = { kind = "datagram", checksum = { kind = "crc32", form = "hex", before
 login = { fields = [{ name = "id", at = 0, bytes = 4, kind = "hex" }], allow = ["*"] }
 "##;
     assert_eq!(read(lengths).expect("good").settings.devices.len(), 2);
+}
+
+#[test]
+fn a_silence_that_could_not_be_kept_is_refused() {
+    let beat = |text: &str| GOOD.replace("interval = \"60s\"", text);
+    let silence = |text: &str| device(&beat(text)).profile.heartbeat().map(|policy| policy.silence_ms());
+    assert_eq!(silence("interval = \"10s\"\nmisses = 30"), Some(310_000));
+    assert_eq!(silence("interval = \"10s\"\nmisses = 0"), Some(10_000));
+    assert_eq!(silence("interval = \"10s\"\nmisses = 15\nsend = \"HQ,PING\""), Some(160_000));
+    for misses in [0, 16, 100] {
+        let error = error(&beat(&format!("interval = \"10s\"\nmisses = {misses}\nsend = \"HQ,PING\"")));
+        assert!(error.contains("heartbeat.misses: write a number from 1 to 15"), "{error}");
+    }
+    let error = error(&beat("interval = \"24h\"\nmisses = 15"));
+    assert!(error.contains("heartbeat.misses: `interval` x (`misses` + 1) is more than 15 days"), "{error}");
 }
 
 #[test]
