@@ -44,6 +44,8 @@ pub struct Devices {
     pub lost_datagrams: Arc<Counter>,
     /// UDP datagrams of peers that have no connection and did not log in.
     pub strange_datagrams: Counter,
+    /// UDP datagrams that would have ended the connection of a stream: no frames, or what their device may not say.
+    pub wrong_datagrams: Counter,
     /// The certificates of each listener, set before the first connection is accepted.
     pub tls: OnceLock<Box<[Option<Tls>]>>,
     asking: Arc<AtomicUsize>,

@@ -134,8 +134,16 @@ fn front(node: &Node, registry: &mut Registry) {
 
 /// Where devices are listened to. Listeners are a few, named by the operator; devices are many, and never a label.
 fn devices(node: &Node, registry: &mut Registry) {
-    let Devices { refusals, replaced, asked, unanswered, lost_datagrams, strange_datagrams, .. } =
-        &node.devices;
+    let Devices {
+        refusals,
+        replaced,
+        asked,
+        unanswered,
+        lost_datagrams,
+        strange_datagrams,
+        wrong_datagrams,
+        ..
+    } = &node.devices;
     for (name, help, counter) in [
         ("device_refusals", "Devices that were not let in", &refusals.total),
         ("device_replacements", "Connections of devices that a newer one has replaced", replaced),
@@ -143,6 +151,11 @@ fn devices(node: &Node, registry: &mut Registry) {
         ("device_requests_unanswered", "Those that a device did not answer in time", unanswered),
         ("device_datagrams_lost", "UDP datagrams thrown away for want of room", &**lost_datagrams),
         ("device_datagrams_strange", "UDP datagrams of strangers that did not log in", strange_datagrams),
+        (
+            "device_datagrams_wrong",
+            "UDP datagrams from devices that they may not send, or forged",
+            wrong_datagrams,
+        ),
     ] {
         count(registry, name, help, counter.total());
     }

@@ -120,6 +120,11 @@ impl Connection {
         if may_compress { self.wire } else { self.wire.uncompressed() }
     }
 
+    /// Each read is of one datagram.
+    pub fn is_datagrams(&self) -> bool {
+        self.transport.as_ref().is_some_and(|transport| transport.is_datagrams())
+    }
+
     /// Messages go both ways.
     pub fn is_open(&self) -> bool {
         self.state == State::Open

@@ -5,7 +5,7 @@ use std::io;
 use wharf_core::session::Phase;
 use wharf_proto::{
     Disconnect, PeerError,
-    message::{Command, ErrorReply, Reply},
+    message::{Command, ErrorReply, Reply, Request},
     wire::{Incoming, MessageKind},
 };
 
@@ -81,7 +81,9 @@ impl Worker {
                 Progress::Drained
             }
             Ok(count) => {
-                connection.session.handle_traffic(self.now);
+                if !datagrams {
+                    connection.session.handle_traffic(self.now);
+                }
                 self.metrics().bytes_in.add(count as u64);
                 self.note_heard(index);
                 match state {
@@ -131,6 +133,10 @@ impl Worker {
         });
         if let Err(error) = fed {
             said.push(Said::Broke(error));
+        }
+        // A datagram that breaks a rule may be another's, and must not keep a session alive that has lost its peer.
+        if connection.is_datagrams() && !said.iter().any(|said| matches!(said, Said::Broke(_))) {
+            connection.session.handle_traffic(self.now);
         }
         connection.traffic.messages_in = connection.traffic.messages_in.saturating_add(messages);
         self.metrics().messages_in.add(messages.into());
@@ -224,6 +230,11 @@ impl Worker {
                 let now = self.now;
                 connection.session.handle_pong_frame(now);
             }
+            // Anybody may send a datagram from the address of a device: it must not end that device's session. A peer
+            // that is not let in has none to lose.
+            Said::Broke(_) if connection.is_datagrams() && connection.session.phase() == Phase::Connected => {
+                self.node.devices.wrong_datagrams.bump();
+            }
             Said::Broke(error) => self.end_connection(index, &error.disconnect()),
         }
     }
@@ -232,17 +243,19 @@ impl Worker {
     pub(super) fn handle_command(&mut self, index: u32, command: Command) {
         let now = self.now;
         let busy = self.engine_is_busy();
+        // The number of an answer is that of our question: nothing is replied to it, and it costs the engine nothing.
+        let is_replied = command.id != 0 && !matches!(command.request, Request::Answer { .. });
         let Some(connection) = self.connections.at(index) else { return };
         if let Some(poll) = connection.poll_mut() {
             poll.command_came(&command);
         }
-        if busy && command.id != 0 {
+        if busy && is_replied {
             let result = Err(ErrorReply::INTERNAL);
             return self.say_reply(index, Reply { id: command.id, result }, None);
         }
         let limit = self.node.settings.limits.outbox_bytes;
         let Some(connection) = self.connections.at(index) else { return };
-        if connection.outbox.backlog_bytes() > limit && command.id != 0 {
+        if connection.outbox.backlog_bytes() > limit && is_replied {
             // It asks for more than it reads; later it may. Errors count against the limit, answers do not.
             let result = Err(ErrorReply::TOO_MANY_REQUESTS.with_message("read the answers first"));
             return self.say_reply(index, Reply { id: command.id, result }, None);

@@ -136,3 +136,41 @@ fn there_are_no_more_peers_than_there_may_be_and_a_silent_one_makes_room() {
     assert_eq!(third.hear(), "WELCOME 3");
     assert_eq!(present(&rig, "fleet"), ["3"]);
 }
+
+#[test]
+fn a_datagram_that_may_be_forged_ends_no_session() {
+    let rig = start(listener_with(udp(), |spec| {
+        spec.framing.cut = CutSpec::Datagram;
+        spec.framing.start = b"<".to_vec();
+        spec.framing.end = Vec::new();
+    }));
+    let device = Device::new(&rig);
+    device.say("<LOGIN 7 s3cret");
+    assert_eq!(device.hear(), "<WELCOME 7");
+    for forged in ["<LOGIN 8 s3cret", "<LOGIN 7 wrong", "<LOGIN 9 wrong", "junk"] {
+        device.say(forged);
+    }
+    device.say("<UP 1");
+    assert_eq!(device.hear(), "<GOT 1");
+    assert_eq!(present(&rig, "devices/7/up"), ["7"]);
+    assert_eq!(rig.server.node().devices.wrong_datagrams.total(), 4);
+}
+
+#[test]
+fn datagrams_that_may_be_anothers_keep_no_session_alive() {
+    let rig = start(listener_with(udp(), |spec| {
+        spec.framing.cut = CutSpec::Datagram;
+        spec.framing.end = Vec::new();
+        spec.heartbeat =
+            Some(HeartbeatSpec { interval_ms: 200, misses: 1, ..spec.heartbeat.take().unwrap() });
+    }));
+    let device = Device::login(&rig, "7");
+    device.socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut heard = [0; 100];
+    // As where a NAT has given the address of the one to the other.
+    eventually("the first ends, and the second is let in", || {
+        device.say("LOGIN 8 s3cret");
+        device.socket.recv(&mut heard).is_ok_and(|count| heard[..count] == *b"WELCOME 8")
+    });
+    assert!(present(&rig, "devices/7/up").is_empty());
+}
