@@ -14,7 +14,7 @@ use std::{
 
 use common::{
     PATIENCE, eventually,
-    fleet::{Line, example, present},
+    fleet::{Line, example, in_parallel, present},
     server::{Server, Setup},
 };
 use serde_json::json;
@@ -138,4 +138,32 @@ fn without_descriptors_the_listener_waits_and_recovers() {
     drop(crowd);
     let _late = tracker(&server, 2);
     until_devices_are(&server, 2);
+}
+
+/// A device that comes and goes: at once, after its login, or with the answer to what it said unread.
+fn come_and_go(server: &Server, number: u32) {
+    match number % 3 {
+        0 => drop(Line::open(&address(server))),
+        1 => drop(tracker(server, number)),
+        _ => tracker(server, number).say(&ascii::position(&ascii::id(number), 1)),
+    }
+}
+
+// Row 50.
+#[test]
+fn five_thousand_devices_that_come_and_go_leave_nothing_behind() {
+    // Whose name were still taken would not be let in again.
+    let toml = example("ascii_tracker.toml").replace("second = \"replace\"", "second = \"refuse\"");
+    let server = setup().configuration(&toml).start();
+    in_parallel(50, |number| come_and_go(&server, number));
+    until_devices_are(&server, 0);
+    let (descriptors, threads) = (server.descriptors(), server.threads());
+    in_parallel(5_000, |number| come_and_go(&server, number));
+    until_devices_are(&server, 0);
+    eventually("descriptors are given back", PATIENCE, || server.descriptors() <= descriptors + 2);
+    assert_eq!(server.threads(), threads);
+    let again: Vec<Line> = (4_000..4_050).map(|number| tracker(&server, number)).collect();
+    until_devices_are(&server, 50);
+    drop(again);
+    until_devices_are(&server, 0);
 }

@@ -1,10 +1,14 @@
 //! TLS, and devices that show a certificate.
 
-use std::{net::TcpStream, sync::Arc};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Arc,
+};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::PrivateKeyDer};
-use wharf::settings::{ClientCertificates, DeviceTls, TlsFiles};
+use wharf::settings::{ClientCertificates, DeviceTls, Times, TlsFiles};
 
 use super::{
     streams::{Device, onlooker},
@@ -83,7 +87,7 @@ fn tls_listener(tls: DeviceTls) -> DeviceListener {
 
 /// Whether a device is let in that says it is m7. A handshake that the server refuses ends in an error.
 fn is_let_in(mut device: Device<StreamOwned<ClientConnection, TcpStream>>) -> bool {
-    use std::io::{BufRead, Write};
+    use std::io::BufRead;
     let stream = device.reader_mut();
     let said = stream.get_mut().write_all(b"LOGIN m7 s3cret\n");
     let mut line = String::new();
@@ -105,6 +109,41 @@ fn a_device_over_tls_is_served_and_one_without_is_not() {
     while !plain.line().is_empty() {}
     eventually("it is refused", || rig.server.node().devices.refusals.total.total() == 1);
     assert_eq!(present(&rig, "fleet"), ["7"]);
+}
+
+// Row 40.
+#[test]
+fn a_tls_handshake_that_stalls_is_ended_in_time_and_others_get_in() {
+    let authority = Authority::new();
+    let times = Times { http_head_ms: 2_000, ..Times::default() };
+    let settings = Settings { times, ..rig::settings() };
+    let rig = start_with(tls_listener(authority.settings(None)), settings);
+    let started = Instant::now();
+    // Some say nothing, some begin: a record of a handshake that is 512 bytes long, of which 2 come.
+    let begun = [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00"];
+    let stalled: Vec<TcpStream> = (0..200)
+        .map(|number| {
+            let mut socket = TcpStream::connect(address(&rig)).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket.write_all(begun[number % begun.len()]).unwrap();
+            socket
+        })
+        .collect();
+    assert!(is_let_in(authority.connect(&rig, None)));
+    let refused = || rig.server.node().devices.refusals.total.total();
+    assert!(refused() < 200, "somebody gets in while others stall");
+    for mut socket in stalled {
+        // What was not read makes the end a reset.
+        let end = socket.read(&mut [0; 16]).or_else(|error| match error.kind() {
+            std::io::ErrorKind::ConnectionReset => Ok(0),
+            _ => Err(error),
+        });
+        assert_eq!(end.unwrap(), 0);
+    }
+    let elapsed = started.elapsed().as_millis();
+    assert!((1_500..20_000).contains(&elapsed), "{elapsed} ms");
+    eventually("all are counted", || refused() == 200);
+    assert!(is_let_in(authority.connect(&rig, None)));
 }
 
 #[test]
