@@ -84,15 +84,23 @@ impl DeviceConversation {
         self.last_id
     }
 
-    fn count(&mut self) -> u32 {
-        self.seq = self.seq.wrapping_add(1);
+    /// The number of what is said next, by one of these: the next one only if one of them says it.
+    fn count(&mut self, templates: [Option<&Template>; 2]) -> u32 {
+        if templates.into_iter().flatten().any(Template::counts) {
+            self.seq = self.seq.wrapping_add(1);
+        }
         self.seq
     }
 
     /// What a template says in answer to a frame; nothing where there is none, or where it cannot be said.
     fn answer(&mut self, template: Option<&Template>, id: &str, reading: &Reading<'_>) -> Box<[u8]> {
+        let seq = self.count([template, None]);
+        self.numbered(template, seq, id, reading)
+    }
+
+    /// As [`Self::answer`], with this number.
+    fn numbered(&self, template: Option<&Template>, seq: u32, id: &str, reading: &Reading<'_>) -> Box<[u8]> {
         let Some(template) = template else { return Box::default() };
-        let seq = if template.counts() { self.count() } else { 0 };
         let filling = Filling { id, seq, reading: Some(reading), ..Filling::default() };
         let mut out = BytesMut::new();
         if self.profile.say(template, &filling, &mut out).is_err() {
@@ -165,15 +173,18 @@ impl DeviceConversation {
         }
         for up in &profile.up {
             let Ok(reading) = up.rule.read(message) else { continue };
-            let error = self.answer(up.error.as_ref(), id, &reading);
             let Ok(data) = up.data(message, &reading) else {
+                let error = self.answer(up.error.as_ref(), id, &reading);
                 // It cannot be published, and never will; the device is told by way of a sign of life.
                 profile.unmatched.fetch_add(1, Ordering::Relaxed);
                 return self.ask(Request::Heartbeat, [error, Box::default()], commands);
             };
-            let answer = self.answer(up.answer.as_ref(), id, &reading);
+            // One of them is said.
+            let said = [up.answer.as_ref(), up.error.as_ref()];
+            let seq = self.count(said);
+            let answers = said.map(|template| self.numbered(template, seq, id, &reading));
             let channel = up.channel.of(id).into();
-            return self.ask(Request::Publish { channel, data }, [answer, error], commands);
+            return self.ask(Request::Publish { channel, data }, answers, commands);
         }
         match named {
             Named::First => Ok(()),
@@ -209,7 +220,12 @@ impl DeviceConversation {
         let State::Known(id) = &self.state else { return Encoded::Nothing };
         let (id, profile) = (id.clone(), Arc::clone(&self.profile));
         let content = data.map(Content::new);
-        let filling = Filling { id: &id, seq: self.count(), data: content.as_ref(), ..Filling::default() };
+        let filling = Filling {
+            id: &id,
+            seq: self.count([Some(template), None]),
+            data: content.as_ref(),
+            ..Filling::default()
+        };
         match profile.say(template, &filling, out) {
             Ok(()) => Encoded::Message(MessageKind::Binary),
             Err(_) => {

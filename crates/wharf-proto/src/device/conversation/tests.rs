@@ -215,6 +215,20 @@ fn the_servers_pings_count() {
 }
 
 #[test]
+fn numbers_are_counted_once_for_each_that_is_said() {
+    let mut spec = ascii_tracker();
+    spec.up[0].answer = Some(text("OK,{seq}"));
+    spec.up[0].error = Some(text("ERROR,{seq}"));
+    let mut wire = Wire::new(&spec);
+    wire.send(POSITION);
+    assert_eq!(wire.replied(2, Ok(ReplyBody::Publish)), b"*OK,1#");
+    wire.send(POSITION);
+    assert_eq!(wire.replied(3, Err(ErrorReply::LIMIT_EXCEEDED)), b"*ERROR,2#");
+    assert_eq!(wire.published("devices/41/down", "\"R1\""), b"*HQ,41,R1#", "it says no number");
+    assert_eq!(wire.told(Event::Push(&Push::Ping)), b"*HQ,41,PING,3#");
+}
+
+#[test]
 fn publications_to_its_channel_are_written_as_the_first_template_that_holds() {
     let mut wire = Wire::new(&ascii_tracker());
     wire.send(POSITION);
