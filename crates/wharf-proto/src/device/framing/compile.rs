@@ -35,7 +35,7 @@ impl Plan {
             CutSpec::Fixed { bytes } => Cut::Fixed(*bytes),
             CutSpec::Datagram => Cut::Datagram,
         };
-        let finds_again = matches!(cut, Cut::Marks(_) | Cut::Datagram | Cut::Fixed(_));
+        let finds_again = matches!(cut, Cut::Marks(_) | Cut::Datagram);
         if matches!(spec.junk, Junk::Skip { .. }) && spec.start.is_empty() && !finds_again {
             return fault(
                 "junk",

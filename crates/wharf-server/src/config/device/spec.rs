@@ -76,6 +76,10 @@ fn framing(table: &FramingTable) -> Read<FramingSpec> {
         None if !finds_again => Junk::Close,
         _ => Junk::Skip { limit: table.junk_bytes.map_or(JUNK_BYTES, |bytes| bytes.0 as usize) },
     };
+    if junk == Junk::Close && table.junk_bytes.is_some() {
+        let message = "counts what is skipped, and nothing is; write junk = \"skip\", or leave this out";
+        return fault("framing.junk_bytes", message);
+    }
     Ok(FramingSpec {
         cut,
         start,

@@ -142,6 +142,19 @@ fn a_silence_that_could_not_be_kept_is_refused() {
 }
 
 #[test]
+fn junk_is_said_to_be_skipped_only_where_it_is() {
+    let framing = |text: &str| error(&GOOD.replace("kind = \"marks\"\nstart = \"*\"\nend = \"#\"", text));
+    let error = framing("kind = \"fixed\"\nbytes = 9\nend = \"#\"\njunk = \"skip\"");
+    assert!(error.contains("framing.junk: without start bytes nobody can tell"), "{error}");
+    for text in
+        ["kind = \"marks\"\nend = \"#\"\njunk = \"close\"", "kind = \"fixed\"\nbytes = 9\nend = \"#\""]
+    {
+        let error = framing(&format!("{text}\njunk_bytes = 10"));
+        assert!(error.contains("framing.junk_bytes: counts what is skipped, and nothing is"), "{error}");
+    }
+}
+
+#[test]
 fn an_error_names_line_and_key_and_the_mend() {
     let spoilt = |good: &str, bad: &str| {
         assert!(GOOD.contains(good), "{good}");
