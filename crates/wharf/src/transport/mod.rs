@@ -72,6 +72,10 @@ pub trait Transport: Send + 'static {
     fn vitals(&self) -> Vitals {
         Vitals::default()
     }
+    /// Whether [`Transport::vitals`] tell of a path. Asked for each ping that is answered.
+    fn has_path(&self) -> bool {
+        self.vitals().path.is_some()
+    }
     /// The name in logs and metrics.
     fn name(&self) -> &'static str;
 }

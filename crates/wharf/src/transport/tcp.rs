@@ -47,6 +47,8 @@ impl<S: Socket> SocketTransport<S> {
 pub trait Socket: Read + Write + AsRawFd + mio::event::Source + Send + 'static {
     /// The name in logs and metrics.
     const NAME: &'static str;
+    /// There is a network between the two ends, of which the kernel keeps account.
+    const HAS_PATH: bool;
     /// What must be counted here, since the kernel does not.
     type Count: Count;
     /// `shutdown(2)`.
@@ -78,6 +80,7 @@ impl Count for () {
 
 impl Socket for mio::net::TcpStream {
     const NAME: &'static str = "tcp";
+    const HAS_PATH: bool = true;
     type Count = ();
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         mio::net::TcpStream::shutdown(self, how)
@@ -143,6 +146,11 @@ impl<S: Socket> Transport for SocketTransport<S> {
     fn vitals(&self) -> Vitals {
         let vitals = self.socket.as_ref().map_or_else(Vitals::default, S::vitals);
         Vitals { bytes: self.counted.bytes().or(vitals.bytes), ..vitals }
+    }
+
+    /// Without the system call by which the kernel would say the same.
+    fn has_path(&self) -> bool {
+        S::HAS_PATH && self.socket.is_some()
     }
 
     fn name(&self) -> &'static str {

@@ -179,6 +179,10 @@ impl Transport for TlsTransport {
     }
 
     /// The bytes are those on the wire, encrypted.
+    fn has_path(&self) -> bool {
+        true
+    }
+
     fn vitals(&self) -> Vitals {
         tcp_vitals(&self.socket)
     }

@@ -22,6 +22,7 @@ impl UnixTransport {
 
 impl Socket for mio::net::UnixStream {
     const NAME: &'static str = "unix";
+    const HAS_PATH: bool = false;
     type Count = Counted;
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         mio::net::UnixStream::shutdown(self, how)

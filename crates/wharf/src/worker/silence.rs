@@ -34,8 +34,7 @@ impl Worker {
         let Some(paths) = self.node.paths.as_ref().filter(|_| silence_ms >= IDLE_AT_LEAST_MS) else { return };
         let Some(connection) = self.connections.at(index) else { return };
         // What shares its connection with others has not been silent.
-        let is_path =
-            connection.transport.as_ref().is_some_and(|transport| transport.vitals().path.is_some());
+        let is_path = connection.transport.as_ref().is_some_and(|transport| transport.has_path());
         if is_path {
             paths.handle_survived(connection.origin(), silence_ms, self.now);
         }
