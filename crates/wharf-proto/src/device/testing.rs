@@ -22,7 +22,7 @@ fn pattern(text: &str) -> FrameSpec {
     FrameSpec { pattern: Some(text.into()), ..FrameSpec::default() }
 }
 
-fn field(name: &str, at: i64, bytes: usize, kind: FieldKind) -> FieldSpec {
+pub(super) fn field(name: &str, at: i64, bytes: usize, kind: FieldKind) -> FieldSpec {
     FieldSpec {
         name: name.into(),
         at,

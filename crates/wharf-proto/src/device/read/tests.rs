@@ -1,22 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::device::spec::{Endian, FieldKind, FieldSpec};
-
-pub(in crate::device) fn field(name: &str, at: i64, bytes: usize, kind: FieldKind) -> FieldSpec {
-    FieldSpec {
-        name: name.into(),
-        at,
-        bytes: Some(bytes),
-        leave: 0,
-        kind,
-        bits: None,
-        times: None,
-        divided_by: None,
-        decimals: None,
-        trim: None,
-    }
-}
+use crate::device::{
+    spec::{Endian, FieldKind, FieldSpec},
+    testing::field,
+};
 
 fn rule(spec: FrameSpec) -> FrameRule {
     FrameRule::new(&spec).unwrap()
